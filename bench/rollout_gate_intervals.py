@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuneloop_api.statistics.paired import LEAST_DISCORDANT
 from tuneloop_operator.decide.model_deployment.gates.evidence import Levels
-from tuneloop_operator.decide.model_deployment.gates.paired import LEAST_DISCORDANT, PairedCounts, paired_difference
+from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts, paired_difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -115,6 +115,14 @@ def describe(kind: Kind, name: str, folder: Folder = DEFAULT_DIR) -> None:
     describe_one(kind, name, folder=folder)
 
 
+@app.command(epilog="Example: tuneloop explain mdep/reviews")
+def explain(target: str, folder: Folder = DEFAULT_DIR) -> None:
+    """Say why a deployment's model is trained again, or why not. No lock is needed."""
+    from tuneloop_cli.commands.explain import explain as explain_one
+
+    explain_one(target, folder=folder)
+
+
 @app.command(
     epilog="Examples: tuneloop logs reviews   |   tuneloop logs reviews --stage prepare   |   tuneloop logs reviews -F"
 )
@@ -183,6 +191,56 @@ def lineage(
     from tuneloop_cli.commands.lineage import show_lineage
 
     show_lineage(target, folder=folder, namespace=namespace, as_json=as_json)
+
+
+@app.command(
+    epilog="Examples: tuneloop backtest deployment.yaml --prometheus http://127.0.0.1:9090 --from 30d   |   "
+    "tuneloop backtest deployment.yaml --file dump.om --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --json"
+)
+def backtest(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="File with one ModelDeployment.")],
+    *,
+    prometheus: Annotated[
+        str, typer.Option("--prometheus", metavar="URL", help="Prometheus that has scraped the deployment.")
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="DUMP", help="In its place, samples in the text format OpenMetrics (promtool)."),
+    ] = None,
+    begin: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="Begin: a time with its zone, or how long ago.")
+    ] = "30d",
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="End, likewise. 0s is now.")] = "0s",
+    step: Annotated[str, typer.Option("--step", metavar="DURATION", help="Time between two looks, 1s to 3m.")] = "1m",
+    revision: Annotated[
+        str,
+        typer.Option(
+            "--revision", metavar="HASH", help="Stable revision of the whole time. Default: as Prometheus has it."
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON in place of lines.")] = False,
+) -> None:
+    """Show when the triggers of spec.retraining would have fired in the past, before they may start anything.
+
+    The operator's own triggers look at the numbers that Prometheus has kept; their queries are answered by Prometheus itself. For each trigger: when it
+    was pending, firing or without data, for how long, and how many false alarms chance alone makes. Then the runs that would have begun, of which each
+    is taken to be over at once and to change nothing. A manual trigger is not replayed.
+
+    A dump needs the series of the recording rules, too (docs/metrics.md). Exit code 0: replayed, whatever fired; 1: Prometheus did not
+    answer; 2: the manifest or an option is wrong.
+    """
+    from tuneloop_cli.commands.backtest import backtest as replay
+
+    replay(
+        manifest,
+        prometheus=prometheus,
+        dump=file,
+        begin=begin,
+        end=end,
+        step=step,
+        revision=revision,
+        as_json=as_json,
+    )
 
 
 @rollout.command(

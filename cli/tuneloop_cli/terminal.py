@@ -24,6 +24,13 @@ def complain(text: object) -> None:
     print(printable(str(text)), file=sys.stderr)
 
 
+def show_progress(text: str) -> None:
+    """Replace the line on stderr that says how far a command is; empty: take it away. Nothing, where stderr is no terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{printable(text)}")
+        sys.stderr.flush()
+
+
 class Output:
     """Passes the output of a program on: escaped on a terminal, byte by byte into a pipe or a file."""
 

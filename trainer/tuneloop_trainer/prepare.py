@@ -23,6 +23,7 @@ from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.dataset.shards import REPORT
 from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.export.champion.preview import notes_on_champion
 from tuneloop_trainer.locate import files_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.onnx_preview import notes_on_int8, refuse_too_large_for_onnx
@@ -71,6 +72,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         train_rows=manifest.splits["train"].rows,
         architecture=model.architecture,
     )
+    notes = notes_on_champion(config, folder, labels=resolved.labels)
     shape = preflight.shape(labels=resolved.labels)
     resolved = changed(resolved, attention=shape.attention if shape else None)
     LOG.info("plan: %s", resolved.to_wire())
@@ -90,7 +92,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         report_path=str(folder / REPORT),
         cache_hit=found is not None,
         memory=memory,
-        notes=[*manifest.notes, *notes_on_int8(manifest.counts.splits, config.settings.output)] or None,
+        notes=[*manifest.notes, *notes_on_int8(manifest.counts.splits, config.settings.output), *notes] or None,
     )
     if config.settings.preflight.rehearsal:
         with progress.part("rehearsing the training and the export", until=1.0):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
+from tuneloop_api.contract.champion import ComparisonSummary
 from tuneloop_api.contract.run_config import ResultReference, Stage
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import KEPT, MessageModel, Open
@@ -216,6 +217,8 @@ class ExportSummary(MessageModel):
     """The task's primary metric of each baseline on the test rows."""
     paired: Measured | None = None
     """Primary metric of the model minus that of the baseline that it is to beat, on the same rows, with a paired interval."""
+    comparison: ComparisonSummary | None = None
+    """The model beside the one that `evaluation.compareWith` names; None: it names none."""
 
 
 class ExportResult(ExportSummary):

@@ -163,11 +163,22 @@ class TrainingSettings(SettingsBlock):
     seed: int = 42
 
 
+class CompareWithSettings(SettingsBlock):
+    """The model that the result is compared with, and what is asked of the result."""
+
+    uri: str
+    digest: str | None = None
+    margin: float = 0.03
+    min_improvement: float = 0.0
+    recent: list[SourceSettings] | None = None
+
+
 class EvaluationSettings(SettingsBlock):
     """How the result is measured."""
 
     bootstrap_samples: int = 2000
     baselines: bool = True
+    compare_with: CompareWithSettings | None = None
 
 
 class DeepSpeedSettings(SettingsBlock):

@@ -21,6 +21,7 @@ _SHORTENED: tuple[tuple[str, ...], ...] = (
     ("export", "baselines"),
     ("export", "metrics"),
     ("export", "formats"),
+    ("export", "comparison", "message"),
     ("lastLines",),
     ("hint",),
     ("message",),
@@ -29,6 +30,7 @@ _SHORTENED: tuple[tuple[str, ...], ...] = (
 _LEFT_OUT: tuple[tuple[str, ...], ...] = (
     ("prepare", "memory"),
     ("export", "paired"),
+    ("export", "comparison"),
     ("train", "best"),
     ("train", "last"),
     ("prepare",),

@@ -93,8 +93,10 @@ RESOURCES = (
             Column(name="Canary", path=".status.rollout.share"),
             Column(name="Ready", path=".status.ready"),
             Column(name="Reason", path=_REASON.format("Ready")),
+            Column(name="Retraining", path=".status.retraining.state"),
             _AGE,
             Column(name="Failure", path=".status.failure.class", wide=True),
+            Column(name="Retraining-Why", path=".status.retraining.message", wide=True),
         ),
     ),
 )

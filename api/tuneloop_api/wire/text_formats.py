@@ -147,6 +147,21 @@ GATE_NAME = TextFormat(
     allowed="must be a-z, 0-9 and -, beginning with a letter, ending with a letter or digit",
     example="errors",
 )
+FEATURE_NAME = TextFormat(
+    pattern="^[a-z0-9_]([-a-z0-9_.]*[a-z0-9_])?$",
+    allowed="must be a-z, 0-9, _, - and ., beginning and ending with none of the last two",
+    example="confidence",
+)
+CRON = TextFormat(
+    pattern="^[0-9A-Za-z*/,#-]+( [0-9A-Za-z*/,#-]+){4}$",
+    allowed="must be five fields with a space between them: minute, hour, day of the month, month, day of the week",
+    example="30 2 * * 6",
+)
+TIME_ZONE = TextFormat(
+    pattern="^[A-Za-z][A-Za-z0-9]*([/_+-][A-Za-z0-9]+)*$",
+    allowed="must be the name of a time zone in the IANA database",
+    example="Europe/Berlin",
+)
 MOUNT_PATH = TextFormat(
     pattern=r"^(/\.{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)+$",
     allowed="must be an absolute path of letters, digits, ., _ and -: no empty part, no . or .. as a part, no / at its end",
@@ -181,6 +196,7 @@ LINE = TextFormat(
 TEXT_FORMATS = {
     text_format.pattern: text_format
     for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
-                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, SERVED_REVISION, DIGEST, LINE)
+                        VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, SERVED_REVISION, DIGEST, LINE,
+                        FEATURE_NAME, CRON, TIME_ZONE)
 }  # fmt: skip
 """By pattern: a validation error and a JSON Schema hold the pattern alone."""

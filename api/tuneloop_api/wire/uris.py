@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 CLAIM_SCHEME, FILE_SCHEME, HUB_SCHEME = "pvc://", "file://", "hf://"
+FEEDBACK_SCHEME = "feedback://"
 _CLAIM_URI = re.compile(r"pvc://([^/]+)/(.+)")
 
 

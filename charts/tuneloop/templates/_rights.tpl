@@ -4,7 +4,7 @@
 {{- define "tuneloop.rights.watched" -}}
 - apiGroups: [tuneloop.dev]
   resources: [finetunejobs]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [tuneloop.dev]
   resources: [modeldeployments]
   verbs: [get, list, watch]

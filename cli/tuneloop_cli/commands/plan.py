@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.model import changed
 from tuneloop_cli.commands.load_arguments import only_manifest
 from tuneloop_cli.commands.validate import error_output, local_settings, refusal_of, run_trainer
 from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 from tuneloop_cli.terminal import say
+from tuneloop_cli.views.challenger_power import comparison_notes
 from tuneloop_cli.views.plan_page import plan_page
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def show_plan(files: list[Path], *, folder: Path, output: str) -> None:
     if completed.returncode != 0:
         raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {error_output(completed)}")
     job_plan = JobPlan.from_wire(json.loads(completed.stdout))
+    notes = [*job_plan.notes, *comparison_notes(job.spec, job_plan.rows)]
+    job_plan = changed(job_plan, notes=notes)
     say(json.dumps(job_plan.to_wire(), indent=2) if output == "json" else plan_page(loaded.name, job_plan))
     if job_plan.problems:
         raise TuneloopExit(Exit.BAD_INPUT)

@@ -22,6 +22,7 @@ from tuneloop_cli.local.query_needs import missing_for_queries
 from tuneloop_cli.local.router_needs import missing_for_router
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, trained_identity
 from tuneloop_cli.terminal import say
+from tuneloop_cli.views.challenger_power import comparison_notes
 from tuneloop_cli.views.gate_power import gate_notes
 from tuneloop_operator.decide.accept import refusals_of
 from tuneloop_operator.desired.common.storage import storage_of
@@ -101,7 +102,8 @@ def _data_verdict(loaded: LoadedManifest, folders: Folders, settings: OperatorSe
         return _Verdict(error_output(completed))
     plan = JobPlan.from_wire(json.loads(completed.stdout))
     head = (f"head: {plan.model.head}",) if plan.model.head else ()
-    return _Verdict(notes=(*head, *(f"data: {note}" for note in plan.notes)))
+    compared = comparison_notes(loaded.resource.spec, plan.rows)
+    return _Verdict(notes=(*head, *(f"data: {note}" for note in plan.notes), *compared))
 
 
 def run_trainer(

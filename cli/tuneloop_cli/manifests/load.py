@@ -102,11 +102,16 @@ def _expand(files: list[Path]) -> list[Path]:
 
 
 def _load_file(file: Path) -> list[LoadedManifest]:
+    return [_check(file, document, node) for document, node in documents(file)]
+
+
+def documents(file: Path) -> list[tuple[Any, yaml.Node]]:
+    """Return the documents of a file that are not empty, unchecked, with where they stand. Raises ManifestError; there is one at least."""
     try:
         text = file.read_text(encoding="utf-8")
         nodes = list(yaml.compose_all(text, Loader=_ManifestLoader))
         _require_small(file, nodes)
-        documents = [(constructed(node), node) for node in nodes]
+        found = [(constructed(node), node) for node in nodes]
     except OSError as error:
         raise ManifestError([_whole(file, f"cannot be read ({error.strerror})")]) from error
     except UnicodeDecodeError as error:
@@ -116,10 +121,9 @@ def _load_file(file: Path) -> list[LoadedManifest]:
         problem = getattr(error, "problem", None) or str(error)
         message = problem if isinstance(error, _NestedTooDeeplyError) else f"not YAML: {problem}"
         raise ManifestError([Problem(file=str(file), line=mark and mark.line + 1, path="", message=message)]) from error
-    manifests = [(document, node) for document, node in documents if document is not None]
-    if not manifests:
+    if not any(document is not None for document, _ in found):
         raise ManifestError([_whole(file, "holds no manifest")])
-    return [_check(file, document, node) for document, node in manifests]
+    return [(document, node) for document, node in found if document is not None]
 
 
 def _require_small(file: Path, nodes: list[yaml.Node]) -> None:

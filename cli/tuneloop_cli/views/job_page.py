@@ -139,3 +139,5 @@ def _usage(usage: dict[str, Any] | None) -> Iterator[str]:
 def _evaluation(job: Manifest) -> Iterator[str]:
     for score in scores(job):
         yield from pair(score.name, f"{score.value} ({score.split})" if score.split else score.value)
+    if comparison := at(job, "status.evaluation.comparison"):
+        yield from pair("champion", f"{comparison['verdict']}: {comparison['message']}")

@@ -8,6 +8,7 @@ from tuneloop_cli.views.conditions import conditions
 from tuneloop_cli.views.failure import failure_lines
 from tuneloop_cli.views.kind_view import KindView
 from tuneloop_cli.views.lines import field, pairs, section
+from tuneloop_cli.views.retraining import retraining_lines
 from tuneloop_cli.views.rollout import rollout_lines
 from tuneloop_cli.views.values import Manifest, at
 
@@ -25,6 +26,7 @@ def deployment_page(deployment: Manifest, now: datetime) -> Iterator[str]:
     yield from section("Failure of stable", failure_lines(at(deployment, "status.stable.failure")))
     yield from section("Canary", pairs(at(deployment, "status.canary")))
     yield from section("Roll-out", rollout_lines(deployment))
+    yield from section("Retraining", retraining_lines(deployment))
     yield from section("Conditions", conditions(deployment, now))
 
 
@@ -47,8 +49,9 @@ MODEL_DEPLOYMENT = KindView(
         ("CANARY", "status.rollout.share"),
         ("READY", "status.ready"),
         ("REASON", "status.conditions[Ready].reason"),
+        ("RETRAINING", "status.retraining.state"),
     ),
-    wide=(("FAILURE", "status.failure.class"), ("URL", "status.url")),
+    wide=(("FAILURE", "status.failure.class"), ("RETRAINING-WHY", "status.retraining.message"), ("URL", "status.url")),
     page=deployment_page,
     line=deployment_line,
     restart="tuneloop serve -f … starts it again",

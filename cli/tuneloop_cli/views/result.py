@@ -23,6 +23,8 @@ def _succeeded(job: Manifest) -> Iterator[str]:
     lines = list(scores(job))
     width = max((len(score.name) for score in lines), default=0)
     yield from (f"  {score.name:<{width}}  {score.value}" for score in lines)
+    if comparison := at(job, "status.evaluation.comparison"):
+        yield f"beside the champion: {comparison['verdict']}: {comparison['message']}"
     yield f"artifact: {at(job, 'status.artifact.uri')}"
     yield f"digest:   {at(job, 'status.artifact.digest')}"
 

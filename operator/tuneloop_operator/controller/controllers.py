@@ -20,7 +20,7 @@ from tuneloop_operator.controller.trim import (
 )
 from tuneloop_operator.decide.fine_tune_job import job as decide_job
 from tuneloop_operator.decide.model_deployment import deployment as decide_deployment
-from tuneloop_operator.decide.model_deployment.rollout import recent_events
+from tuneloop_operator.decide.model_deployment import stored_events
 from tuneloop_operator.metrics import fine_tune_job as job_metrics
 from tuneloop_operator.metrics import model_deployment as deployment_metrics
 from tuneloop_operator.names import DEPLOYMENT_LABEL, JOB_LABEL
@@ -105,7 +105,7 @@ CONTROLLERS: dict[str, Controller] = {
             references=observe_deployment.references_of,
             observe=observe_deployment.observe,
             decide=decide_deployment.decide,
-            events_to_report=recent_events.events_to_report,
+            events_to_report=stored_events.events_to_report,
             metrics=deployment_metrics.text,
         ),
     )

@@ -1,4 +1,4 @@
-"""Asks Prometheus for the gates of every deployment that is judged, again and again, while this operator leads."""
+"""Asks Prometheus for the gates of every deployment that is judged, and for triggers of retraining, again and again, while this operator leads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK
-from tuneloop_operator.decide.model_deployment.query_gates import query_gates_of, wanted_queries
+from tuneloop_operator.decide.model_deployment.query_gates import WantedQuery, query_gates_of, wanted_queries
+from tuneloop_operator.decide.model_deployment.retraining.memory import remembered as remembered_loop
+from tuneloop_operator.decide.model_deployment.retraining.state import Loop
+from tuneloop_operator.decide.model_deployment.retraining_triggers import wanted_answers
 from tuneloop_operator.decide.model_deployment.rollout.memory import remembered
 from tuneloop_operator.prometheus.answer import Number
 from tuneloop_operator.state.gate_inputs import QueryAnswer
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.controller.store import Store
-    from tuneloop_operator.decide.model_deployment.query_gates import WantedQuery
     from tuneloop_operator.prometheus.answer import Answer
     from tuneloop_operator.prometheus.query import PromQL
 
@@ -80,7 +82,7 @@ class Queries:
             return
         store = self._operator.store
         for manifest in store.of_kind("ModelDeployment", namespace=None):
-            gates = _wanted_by_gate(manifest)
+            gates = _wanted_by_gate(manifest) | _wanted_by_trigger(manifest, now=self._clock())
             uid = manifest["metadata"]["uid"]
             store.query_answers.keep(uid, gates)
             for gate, wanted in gates.items():
@@ -125,6 +127,22 @@ def _wanted_by_gate(manifest: Manifest) -> dict[str, list[WantedQuery]]:
     for query in wanted_queries(gates, memory, namespace=metadata["namespace"], deployment=metadata["name"]):
         found.setdefault(query.gate, []).append(query)
     return found
+
+
+def _wanted_by_trigger(manifest: Manifest, *, now: datetime) -> dict[str, list[WantedQuery]]:
+    """Return what the triggers of a stored deployment want to know now."""
+    if not ((manifest.get("spec") or {}).get("retraining") or {}).get("triggers"):
+        return {}
+    try:
+        deployment = ModelDeployment.from_wire(manifest)
+    except ValidationError:
+        return {}
+    stored = deployment.status.retraining if deployment.status is not None else None
+    loop = remembered_loop(stored) if stored is not None else Loop()
+    return {
+        name: [WantedQuery(gate=name, revision=query.part, query=query.query) for query in queries]
+        for name, queries in wanted_answers(deployment, loop, now=now).items()
+    }
 
 
 def _has_query(manifest: Manifest) -> bool:

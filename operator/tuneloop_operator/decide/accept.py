@@ -67,6 +67,12 @@ def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Itera
     for split in ("train", "validation", "test"):
         for number, source in enumerate(getattr(spec.data, split) or ()):
             yield from local_address(f"spec.data.{split}[{number}].uri", source.uri)
+    beside = spec.evaluation.compare_with if spec.evaluation else None
+    if beside is None:
+        return
+    yield from local_address("spec.evaluation.compareWith.uri", beside.uri)
+    for number, source in enumerate(beside.recent or ()):
+        yield from local_address(f"spec.evaluation.compareWith.recent[{number}].uri", source.uri)
 
 
 def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:

@@ -17,6 +17,7 @@ from tuneloop_api.v1alpha1.model_deployment.rollout_status import GateVerdict, R
 from tuneloop_api.v1alpha1.model_deployment.status import DeploymentPhase
 from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.metrics.family import Family, by_phase
+from tuneloop_operator.metrics.retraining import RetrainingFamilies
 from tuneloop_operator.metrics.rollout_outcomes import EDGES, OUTCOMES
 
 if TYPE_CHECKING:
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
     from tuneloop_operator.metrics.family import Objects
     from tuneloop_operator.metrics.rollout_outcomes import RolloutOutcomes
 
-CONDITIONS = ("Accepted", "ModelAvailable", "Ready", "Reconciling", "Stalled", "NameConflict", "Refused")
+CONDITIONS = (
+    "Accepted",
+    "ModelAvailable",
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "NameConflict",
+    "Refused",
+    "RetrainingBlocked",
+    "QualityDegraded",
+)
 """Types that are shown: those that the operator sets on deployments."""
 _STATUSES = frozenset({"True", "False", "Unknown"})
 _ROLES = ("stable", "canary", "previous")
@@ -47,7 +58,8 @@ def text(objects: Objects, now: datetime) -> str:  # noqa: ARG001  (the shape of
     phases = by_phase(
         "tuneloop_model_deployments", "ModelDeployments by phase.", deployments, get_args(DeploymentPhase)
     )
-    return "".join(family.text for family in (phases, *families.all, _durations(objects.rollout_outcomes)))
+    every = (phases, *families.all, *families.retraining.all, _durations(objects.rollout_outcomes))
+    return "".join(family.text for family in every)
 
 
 def _durations(outcomes: RolloutOutcomes) -> Family:
@@ -71,6 +83,7 @@ class _DeploymentFamilies:
 
     def __init__(self, objects: Objects) -> None:
         self.all: list[Family] = []
+        self.retraining = RetrainingFamilies()
         self._objects = objects
         self._info = self._gauge("model_deployment_info", "Always 1; the strategy of its roll-outs, empty for none.")
         self._label_delay = self._gauge(
@@ -117,6 +130,8 @@ class _DeploymentFamilies:
         self._add_weights(named, roles, rollout)
         if rollout:
             self._add_rollout(named, rollout, uid=metadata["uid"])
+        if loop := status.get("retraining"):
+            self.retraining.add(named, loop)
 
     def _add_weights(self, named: str, roles: Mapping[str, str], rollout: dict[str, Any]) -> None:
         split = (rollout.get("split") or {}).get("weights") or ()

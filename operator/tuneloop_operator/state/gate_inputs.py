@@ -24,12 +24,12 @@ class ComparatorReply:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryAnswer:
-    """What Prometheus answered to the query of a gate."""
+    """What Prometheus answered to the query of a gate, or of a trigger."""
 
     gate: str
-    """Name of the gate."""
+    """Name of the gate; of a trigger `trigger/NAME`."""
     revision: str
-    """Name of the revision that the query was about; empty for a query about none."""
+    """Name of the revision that the query was about; empty for a query about none; of a trigger which of its numbers it is."""
     answer: Answer
     at: datetime
     """When it was asked."""

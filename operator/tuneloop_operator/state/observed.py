@@ -214,6 +214,10 @@ class ObservedDeployment:
     """Why the FineTuneJob cannot be read; empty if it can."""
     adapter_sources: Mapping[str, FineTuneJob | str] = field(default_factory=dict)
     """The FineTuneJobs that its adapters refer to, by name; for one that cannot be read the reason. One that does not exist is absent."""
+    retraining_jobs: Mapping[str, FineTuneJob | str] = field(default_factory=dict)
+    """The template of its runs, and the jobs of the newest two, by name. For one that cannot be read the reason. One that does not exist is absent."""
+    retraining_graph: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """For each ModelDeployment of the namespace that retrains: the names of those from which its runs learn."""
     present: Mapping[ObjectName, Manifest]
     """Children that exist, by kind and name: Deployments, Services, ConfigMaps."""
     pods: tuple[ServerPod, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from transformers import AutoTokenizer
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data import folder as dataset_folder
-from tuneloop_trainer.dataset.shards import open_split, read_manifest, read_texts
+from tuneloop_trainer.dataset.shards import GROUPS, open_split, read_manifest, read_texts
 from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter
@@ -190,6 +191,23 @@ def test_given_splits_are_used_as_they_are(tmp_path, model):
     result = run(tmp_path, model, rows[:60], data=data)
     assert result.counts.splits == {"train": 60, "validation": 20, "test": 40}
     assert [text for _, text, _ in read_texts(Path(result.dataset_path), "test")] == [text for text, _ in rows[80:]]
+
+
+def test_a_data_set_with_groups_says_which_rows_belong_together(tmp_path, model):
+    rows = sentences(120)
+    with (tmp_path / "train.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label", "user"), *((*row, index // 3) for index, row in enumerate(rows))])
+    result = again(tmp_path, model, data={"split": {"groupBy": "user"}})
+    split = open_split(Path(result.dataset_path), "test")
+    users = split.rows // 3
+    assert [list(split.row_column(GROUPS) == group) for group in split.row_column(GROUPS)] == [
+        list(users == user) for user in users
+    ]
+
+
+def test_a_champion_that_is_not_there_is_refused_before_training(tmp_path, model):
+    with pytest.raises(ConfigError, match="evaluation.compareWith: file:///gone is no whole artifact"):
+        run(tmp_path, model, evaluation={"compareWith": {"uri": "file:///gone"}})
 
 
 def test_a_refused_run_leaves_no_files(tmp_path, model):

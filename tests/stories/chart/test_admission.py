@@ -8,6 +8,7 @@ from helm_chart import CHART, of_kind, operator_pod, reviewed_rights
 
 OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE"}
 WITHOUT_A_POLICY = {
+    "finetunejobs create",
     "finetunejobs delete",
     "finetunejobs/status patch",
     "modeldeployments/status patch",

@@ -200,6 +200,7 @@ def work(account, tmp_path_factory):
         client.patch("FineTuneJob", "paused", {"spec": {"suspend": False}})
         serve_another(client)
         roll_out(client)
+        retrain(client)
         assert poll_as_router(other, client, "routed") == 200
         client.wait_for_phase("paused", "Succeeded")
         slice_ = f"/apis/discovery.k8s.io/v1/namespaces/{account.home}/endpointslices/tuneloop-progress"
@@ -235,6 +236,21 @@ def roll_out(client: NamespaceClient) -> None:
     until(
         lambda: client.stored("Deployment", f"api-{before}")["spec"]["replicas"] == 0, seconds=60, what="no old server"
     )
+
+
+def retrain(client: NamespaceClient) -> None:
+    """Let the model be trained again by hand, as the job `good` was."""
+    spec = {
+        "retraining": {"enabled": True, "jobTemplateRef": {"name": "good"}},
+        "rollout": {"rollback": {"baking": "0s"}},
+    }
+    client.patch("ModelDeployment", "api", {"spec": spec})
+    until(lambda: deployment_status(client, "api").get("retraining"), seconds=60, what="a loop")
+    client.patch("ModelDeployment", "api", {"metadata": {"annotations": {"tuneloop.dev/retrain": "1"}}})
+    history = until(
+        lambda: deployment_status(client, "api").get("retraining", {}).get("history"), seconds=60, what="a run"
+    )
+    until(lambda: client.get("FineTuneJob", history[0]["job"]), seconds=60, what="the job of the run")
 
 
 def poll_as_router(operator: RunningOperator, client: NamespaceClient, name: str) -> int:

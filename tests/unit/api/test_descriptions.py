@@ -63,6 +63,8 @@ NEEDS: dict[str, Node] = {
     "spec.autoscaling.min": {"spec.autoscaling.max": 10},
     "spec.autoscaling.target": {"spec.autoscaling.max": 10},
 }
+CHAMPION = "spec.evaluation.compareWith"
+"""A block that needs its `uri`."""
 INSTEAD = {
     "spec.env[0].secretKeyRef": "spec.env[0].value",
     "spec.env[0].configMapKeyRef": "spec.env[0].value",
@@ -80,16 +82,53 @@ INSTEAD = {
 BLOCKS: dict[str, Node] = {
     "spec.data.validation": {"uri": "pvc://models/a"},
     "spec.data.test": {"uri": "pvc://models/a"},
+    "spec.evaluation.compareWith.recent": {"uri": "pvc://models/a"},
     "spec.failurePolicy.rules": {"class": "Storage", "action": "Fail"},
     "spec.imagePullSecrets": {"name": "registry"},
     "spec.env": {"name": "A", "value": "b"},
     "spec.rollout.steps": {"weight": 5},
     "spec.rollout.gates": {"name": "errors", "metric": "Errors", "margin": 0.01},
+    "spec.retraining.data": {"uri": "pvc://models/a"},
+    "spec.retraining.triggers": {"name": "a", "type": "manual"},
     "spec.adapters": {"name": "films", "uri": "pvc://models/films"},
     "spec.volumes": {"name": "a", "mountPath": "/a", "secret": {"secretName": "a"}},
     "spec.scheduling.tolerations": {"key": "gpu", "effect": "NoExecute"},
 }
 """Optional lists, and the smallest entry of each."""
+
+
+TRIGGERS: dict[str, Node] = {
+    "accuracy": {"below": 0.9},
+    "promql": {"query": "up", "threshold": 5.0},
+    "schedule": {"schedule": "30 2 * * 6"},
+    "newData": {"minNewSamples": 1},
+    "drift": {},
+}
+"""The smallest trigger of each type."""
+TYPES = {
+    "features": "drift",
+    "dropBelowBaseline": "accuracy",
+    "query": "promql",
+    "threshold": "promql",
+    "clearThreshold": "promql",
+    "schedule": "schedule",
+    "timeZone": "schedule",
+    "startingDeadline": "schedule",
+    "minNewSamples": "newData",
+}
+"""Of the trigger that has a field; accuracy has the others."""
+
+
+def needs_of_the_loop(path: str) -> Node:
+    """Return what a field of `spec.retraining` needs beside itself."""
+    if not path.startswith("spec.retraining"):
+        return {}
+    field = path.removeprefix("spec.retraining.triggers[0].")
+    if field == path:
+        return {"spec.rollout.strategy": "Canary"}
+    type_ = TYPES.get(field, "accuracy")
+    given = {} if field == "dropBelowBaseline" else TRIGGERS[type_]
+    return {"spec.rollout.strategy": "Canary", "spec.retraining.triggers[0]": {"name": "a", "type": type_} | given}
 
 
 class Field(NamedTuple):
@@ -184,14 +223,19 @@ def has_examples_that_the_contract_accepts(resource: crd.Resource, path: str, no
         manifest = smallest(resource.model)
         if block := block_of(path):
             put(manifest, block, [dict(BLOCKS[block])])
-        for needed, value in NEEDS.get(path, {}).items():
+        if path.startswith(f"{CHAMPION}."):
+            put(manifest, f"{CHAMPION}.uri", "pvc://models/a")
+        for needed, value in (NEEDS.get(path, {}) | needs_of_the_loop(path)).items():
             put(manifest, needed, value)
         put(manifest, path, yaml.load(text, Loader=KubectlLoader))
         for given, other in INSTEAD.items():
             if path.startswith(given):
                 put(manifest, other, None)
         if ".labelRule." in path:
-            rule = manifest["spec"]["data"][path.split(".")[2].removesuffix("[0]")][0]["labelRule"]
+            rule = manifest
+            for name in path.partition(".labelRule")[0].split("."):
+                rule = rule[name.removesuffix("[0]")]
+            rule = rule[0]["labelRule"]
             rule.setdefault("above", 3)
             rule.setdefault("names", ["a", "b"])
         resource.model.from_wire(manifest)

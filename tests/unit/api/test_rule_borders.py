@@ -174,6 +174,8 @@ def test_labels_have_the_lengths_of_the_api_server(labels: dict[str, str], wrong
 
 TOKENS = {"task": "token-classification"}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
+READ = {"uri": "pvc://models/reviews.csv"}
+COMPARED: Given = {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}
 SPECS: list[tuple[Given, list[str]]] = [
     ({"output": {"mergeAdapter": False}}, []),
     ({"output": {"mergeAdapter": False}, "method": {}}, []),
@@ -185,6 +187,15 @@ SPECS: list[tuple[Given, list[str]]] = [
     ({"output": {"formats": ["safetensors"], "mergeAdapter": False}}, []),
     ({"output": {"formats": ["safetensors", "onnx"], "mergeAdapter": False}}, ["output.formats"]),
     ({"output": {"formats": ["onnx-int8"], "mergeAdapter": False}}, ["output.formats"]),
+    ({"evaluation": {}, "output": {"mergeAdapter": False}}, []),
+    (COMPARED | {"output": {}}, []),
+    (COMPARED | {"output": {"mergeAdapter": True}}, []),
+    (COMPARED | {"output": {"mergeAdapter": False}}, ["evaluation.compareWith"]),
+    (COMPARED | {"data": {"train": [READ], "split": {}}}, []),
+    (COMPARED | {"data": {"train": [READ], "split": {"method": "hash"}}}, []),
+    (COMPARED | {"data": {"train": [READ], "split": {"method": "random"}}}, ["evaluation.compareWith"]),
+    (COMPARED | {"data": {"train": [READ], "test": [READ], "split": {"method": "random"}}}, []),
+    ({"data": {"train": [READ], "split": {"method": "random"}}}, []),
     ({"taskOptions": {"tagScheme": "auto"}}, ["taskOptions.tagScheme"]),
     ({"taskOptions": {}}, []),
     ({"taskOptions": {"tagScheme": "auto"}} | TOKENS, []),

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from message_samples import sample
 
+from tuneloop_api.contract.champion import ComparisonSummary, SetSummary
 from tuneloop_api.contract.results import (
     DataCounts,
     ExportSummary,
@@ -45,12 +46,25 @@ MEASURED = models(Measured, name=ANY_TEXT, split=ANY_TEXT, value=REAL, low=REAL,
 SAVED = models(SavedStep, step=COUNT, path=ANY_TEXT, time=ANY_TEXT, metric=ANY_TEXT, value=REAL)
 FINDING = models(Finding, name=st.just("OverFitting"), message=ANY_TEXT, advice=ANY_TEXT)
 
+COMPARED_SET = models(
+    SetSummary, name=ANY_TEXT, rows=COUNT, champion=REAL, challenger=REAL, discordant=COUNT, verdict=st.just("Worse")
+)
+
 
 def many(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Lists of a few different items, or of one item many times."""
     return st.one_of(st.lists(items, max_size=4), st.builds(lambda item: [item] * 100, items))
 
 
+COMPARED = models(
+    ComparisonSummary,
+    verdict=st.just("Worse"),
+    message=ANY_TEXT,
+    metric=ANY_TEXT,
+    champion_digest=ANY_TEXT,
+    seconds=REAL,
+    sets=many(COMPARED_SET),
+)
 RESOLVED = models(Resolved, labels=many(ANY_TEXT), max_tokens=COUNT, global_batch_size=COUNT, micro_batch_size=COUNT, steps_per_epoch=COUNT,
     total_steps=COUNT, warmup_steps=COUNT, learning_rate=REAL, precision=st.just("bf16"), zero_stage=COUNT,
 )  # fmt: skip
@@ -63,7 +77,7 @@ TRAINED = models(TrainSummary, start_step=COUNT, steps=COUNT, world_size=COUNT, 
     findings=st.one_of(st.none(), many(FINDING)),
 )  # fmt: skip
 EXPORTED = models(ExportSummary, artifact_uri=ANY_TEXT, digest=ANY_TEXT, size_bytes=COUNT, formats=many(ANY_TEXT), metrics=many(MEASURED),
-    baselines=many(MEASURED), paired=st.one_of(st.none(), MEASURED),
+    baselines=many(MEASURED), paired=st.one_of(st.none(), MEASURED), comparison=st.one_of(st.none(), COMPARED),
 )  # fmt: skip
 REFERENCE = models(
     ResultReference,

@@ -101,3 +101,15 @@ def test_a_job_without_metrics_has_its_pages_too(evaluation: dict | None) -> Non
     job["status"]["evaluation"] = evaluation
     assert "Artifact:" in page(job, now=NOW, has_session=False)
     assert result(job).startswith("reviews succeeded.")
+
+
+def test_the_page_and_the_closing_lines_say_how_the_model_stands_beside_the_champion() -> None:
+    comparison = {
+        "verdict": "Better",
+        "message": "better on 150 golden rows",
+        "metric": "accuracy",
+        "championDigest": "sha256:0",
+    }
+    job = finished_job("text-classification", {"metrics": [metric("accuracy", 0.9)], "comparison": comparison})
+    assert "beside the champion: Better: better on 150 golden rows" in result(job)
+    assert "champion: Better: better on 150 golden rows" in " ".join(page(job, now=NOW, has_session=False).split())

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tuneloop_api.v1alpha1.model_deployment.gates import MOST_GATES
 from tuneloop_operator.controller.controllers import metrics_of, new_store
 from tuneloop_operator.metrics.model_deployment import CONDITIONS, MOST_SERIES
+from tuneloop_operator.metrics.retraining import MOST_SERIES as MOST_OF_THE_LOOP
 from tuneloop_operator.state.router_report import RouterReport
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -47,7 +48,23 @@ ROLLOUT: dict[str, Any] = {
         }
     ],
 }  # fmt: skip
-STATUS = {"phase": "Progressing", "rollout": ROLLOUT, "conditions": [{"type": "Ready", "status": "False"}]}
+RETRAINING: dict[str, Any] = {
+    "state": "Blocked",
+    "blockedReason": "Cooldown",
+    "budget": {"runs": 3, "gpuSeconds": 7200.0},
+    "triggers": [
+        {"name": "accuracy", "type": "accuracy", "action": "Retrain", "state": "Firing", "value": 0.81, "since": stamp(), "reason": "r"},
+        {"name": "manual", "type": "manual", "action": "Retrain", "state": "Inactive", "since": stamp(), "reason": "r"},
+    ],
+    "totals": [{"trigger": "accuracy", "outcome": "Rejected", "count": 2}],
+    "lastSuccessTime": stamp(days=3),
+}  # fmt: skip
+STATUS = {
+    "phase": "Progressing",
+    "rollout": ROLLOUT,
+    "retraining": RETRAINING,
+    "conditions": [{"type": "Ready", "status": "False"}],
+}
 
 
 def deployment(status: dict[str, Any], *, version: int = 1, uid: str = "uid-reviews") -> dict[str, Any]:
@@ -100,6 +117,15 @@ def value(found: Series, name: str, **labels: str) -> float | None:
         ("gate_value", {"gate": "errors", "role": "stable"}, 0.003),
         ("gate_harm", {"gate": "errors"}, 0.001),
         ("gate_margin", {"gate": "errors"}, 0.01),
+        ("retrain_state", {"state": "Blocked"}, 1),
+        ("retrain_blocked", {"reason": "Cooldown"}, 1),
+        ("retrain_trigger_state", {"trigger": "accuracy", "state": "Firing"}, 1),
+        ("retrain_trigger_state", {"trigger": "manual", "state": "Inactive"}, 1),
+        ("retrain_trigger_value", {"trigger": "accuracy"}, 0.81),
+        ("retrains_total", {"trigger": "accuracy", "outcome": "Rejected"}, 2),
+        ("retrain_budget_remaining_runs", {}, 3),
+        ("retrain_budget_remaining_gpu_seconds", {}, 7200),
+        ("retrain_last_success_timestamp_seconds", {}, NOW.timestamp() - 3 * 86400),
     ],
 )
 def test_a_deployment_with_a_canary_has_this_metric(name, labels, expected):
@@ -235,7 +261,16 @@ def largest() -> dict[str, Any]:
 
 def test_a_deployment_has_no_more_series_than_the_limit_whatever_its_status_holds():
     assert len(series(deployment(largest()))) == MOST_SERIES
+    assert len(series(deployment(largest() | {"retraining": largest_loop()}))) == MOST_SERIES + MOST_OF_THE_LOOP
     assert MOST_SERIES <= 120
+
+
+def largest_loop() -> dict[str, Any]:
+    """Return a loop as full as the schema lets it be, and fuller."""
+    names = [f"trigger-{number}" for number in range(100)]
+    triggers = [RETRAINING["triggers"][0] | {"name": name} for name in names]
+    totals = [{"trigger": name, "outcome": "Promoted", "count": 1} for name in names]
+    return RETRAINING | {"triggers": triggers, "totals": totals}
 
 
 @pytest.mark.parametrize("text", ['a"b', "a\nb", "{}", "Ä", "-a", 80 * "a"])
@@ -243,5 +278,8 @@ def test_a_text_that_is_no_name_becomes_no_label(text):
     rollout = ROLLOUT | {"canary": text, "phase": text, "strategy": text}
     rollout |= {"gates": [ROLLOUT["gates"][0] | {"name": text, "verdict": text}]}
     rollout |= {"gateMemory": [ROLLOUT["gateMemory"][0] | {"gate": text}]}
-    found = series(deployment({"rollout": rollout, "conditions": [{"type": text, "status": text}]}))
+    loop = RETRAINING | {"state": text, "blockedReason": text}
+    loop |= {"triggers": [RETRAINING["triggers"][0] | {"name": text, "state": text}]}
+    loop |= {"totals": [{"trigger": text, "outcome": text, "count": 1}]}
+    found = series(deployment({"rollout": rollout, "retraining": loop, "conditions": [{"type": text, "status": text}]}))
     assert text not in {label for _, labels in found for _, label in labels}

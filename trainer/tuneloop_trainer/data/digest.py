@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 3
 """Grows when the same inputs give other files: by another layout, another way to read rows, or another encoding of a task."""
+GROUPS_VERSION = 1
+"""Of the column `groups`, which data sets with `groupBy` have since release 0.2.0."""
 _READING = ("format", "validate_rows", "max_tokens")
 """Fields of `data` that reading and cutting depend on. Those of the steps are named by the steps."""
 
@@ -49,6 +51,7 @@ def dataset_digest(
             "steps": [[step.name, step.version, step.settings(settings)] for step in steps],
             "tokenizer": tokenizer_digest,
             "limit": limit,
+            **({"groups": GROUPS_VERSION} if settings.data.split.group_by else {}),
         }
     )
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from tuneloop_trainer.data.row_table import OUT, TRAIN
+from tuneloop_trainer.data.steps.exact_duplicates import equal_ids
 from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter, count_targets
+from tuneloop_trainer.dataset.shards import GROUPS
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError
 
@@ -48,6 +50,7 @@ def write_splits(
     Raises DataError if no row of a split is left.
     """
     splits = table.splits.copy()
+    groups = None if table.group_keys is None else equal_ids(table.group_keys)
     with ExitStack() as stack:
         writers = [stack.enter_context(_SplitWriter(folder, name, table=table)) for name in SPLITS]
         rows_of_split = [encoded[name].read() for name in SPLITS]
@@ -59,6 +62,8 @@ def write_splits(
                 cut = tokenizer.cut(next(rows_of_split[split]), max_tokens)
                 if split == TRAIN:
                     cut = as_trained(cut)
+                if groups is not None:
+                    cut = replace(cut, row_columns={**cut.row_columns, GROUPS: int(groups[index])})
                 if count_targets(cut.token_columns):
                     writers[split].add(row, cut, row_id=int(table.row_ids[index]))
                 else:

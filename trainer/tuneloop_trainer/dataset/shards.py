@@ -36,6 +36,8 @@ REPORT = "report.json"
 TOKENIZER = "tokenizer"
 LABELS = "labels"
 """Name of the column that the loss compares with: a row column or a token column, as the task decides."""
+GROUPS = "groups"
+"""Row column: which rows belong together by `data.split.groupBy`; only where the spec gives it."""
 IGNORED = -100
 """Value of the token column `labels` where a token is no target."""
 ROW_ID = "row"

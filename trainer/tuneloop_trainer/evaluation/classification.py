@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tuneloop_api.contract.results import Measured
 from tuneloop_trainer.evaluation.calibration import expected_calibration_error
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
@@ -18,7 +20,9 @@ from tuneloop_trainer.evaluation.metrics import (
     macro_f1,
     matthews,
     per_class,
+    ratio,
 )
+from tuneloop_trainer.evaluation.paired_scores import PairedScores
 from tuneloop_trainer.evaluation.temperature import chosen_temperature
 
 if TYPE_CHECKING:
@@ -79,6 +83,27 @@ def row_accuracy(test: Predictions, predicted: Integers, _labels: Sequence[str],
 def row_accuracy_gain(test: Predictions, baseline: Integers, _labels: Sequence[str], bootstrap: Bootstrap) -> Interval:
     """Return the model's accuracy minus that of a baseline's class ids, int64 [N], on the same rows, with a paired interval."""
     return bootstrap.of_accuracy_difference(test.predicted == test.labels, baseline == test.labels)
+
+
+def paired_rows(test: Predictions, champion: Integers, labels: Sequence[str]) -> list[PairedScores]:
+    """Return who is right on which rows: all of them, then those of each class that occurs. champion: its class ids, int64 [N]."""
+    right = [predicted == test.labels for predicted in (test.predicted, champion)]
+    challenger, other = (np.stack([hits, np.ones_like(hits)], axis=1).astype(np.int64) for hits in right)
+
+    def scores(name: str | None, rows: Integers) -> PairedScores:
+        return PairedScores(
+            name=name,
+            rows=rows,
+            challenger=challenger[rows],
+            champion=other[rows],
+            statistic=lambda sums: ratio(sums[..., 0], sums[..., 1]),
+            errors=lambda sums: sums[..., 1] - sums[..., 0],
+            zero_one=True,
+        )
+
+    classes = [(label, np.flatnonzero(test.labels == index)) for index, label in enumerate(labels)]
+    whole = scores(None, np.arange(len(test.labels)))
+    return [whole, *(scores(label, rows) for label, rows in classes if len(rows))]
 
 
 def _confusion(predictions: Predictions, predicted: Integers) -> Integers:

@@ -19,6 +19,7 @@ from tuneloop_api.contract.results import Measured
 from tuneloop_trainer.evaluation.calibration import expected_calibration_error
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
 from tuneloop_trainer.evaluation.metrics import Floats, Integers, class_scores, confusion_matrix, log_losses, ratio
+from tuneloop_trainer.evaluation.paired_scores import PairedScores
 from tuneloop_trainer.evaluation.temperature import chosen_temperature
 
 if TYPE_CHECKING:
@@ -188,6 +189,31 @@ def span_f1_gain(test: Predictions, baseline: Integers, labels: Sequence[str], b
     """Return the model's F1 of spans minus that of a baseline's class ids, int64 [M], on the same rows, with a paired interval."""
     both = [_count(test, predicted, labels).by_row for predicted in (test.predicted, baseline)]
     return bootstrap.of_sums(np.concatenate(both, axis=1), lambda sums: f1(sums[..., :3]) - f1(sums[..., 3:]))
+
+
+def paired_spans(test: Predictions, champion: Integers, labels: Sequence[str]) -> list[PairedScores]:
+    """Return the spans that each model has right, row by row: all of them, then those of each type that occurs. champion: its class ids, int64 [M]."""
+
+    def scores(name: str | None, names: Sequence[str]) -> PairedScores:
+        challenger, other = (_count(test, predicted, names).by_row for predicted in (test.predicted, champion))
+        rows = np.arange(len(challenger))
+        if name is not None:
+            rows = np.flatnonzero((challenger + other).any(axis=1))
+        return PairedScores(
+            name=name,
+            rows=rows,
+            challenger=challenger[rows],
+            champion=other[rows],
+            statistic=f1,
+            errors=lambda sums: sums[..., 1] + sums[..., 2] - 2 * sums[..., 0],
+            zero_one=False,
+        )
+
+    slices = [
+        scores(type_, [label if _split(label)[1] == type_ else OUTSIDE for label in labels])
+        for type_ in read_tags(labels).types
+    ]
+    return [scores(None, labels), *(found for found in slices if len(found.rows))]
 
 
 def _count(predictions: Predictions, predicted: Integers, labels: Sequence[str]) -> SpanCounts:

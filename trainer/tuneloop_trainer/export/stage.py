@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MANIFEST, AdapterBase, Manifest
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
 from tuneloop_trainer.export.baseline_comparison import BaselineComparison, compare_with_baselines
 from tuneloop_trainer.export.card_facts import Facts
+from tuneloop_trainer.export.champion.comparison import compare_with_champion
 from tuneloop_trainer.export.checked_files import check_files, write_files
 from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_api.contract.artifact import ArtifactFile, OnnxFiles
+    from tuneloop_api.contract.champion import ComparisonSummary
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.evaluation.measure import Evaluation
     from tuneloop_trainer.evaluation.predictions import Predictions
@@ -75,6 +78,9 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         if inputs.settings.output.asks_for_onnx:
             reporter.post(detail="writing and comparing the ONNX files", fraction=0.8)
         onnx = onnx_files(folder, inputs, expected=expected, trained=logits)
+        beside_champion = _beside_champion(
+            folder, config, inputs, temperature=evaluation.temperature, bootstrap=bootstrap, reporter=reporter
+        )
         facts = _facts(
             config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters, onnx=onnx
         )
@@ -87,7 +93,8 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     clean_checkpoints(config, attempt=trained.attempt, published_step=facts.published_step)
     reporter.post(detail="published", fraction=1.0)
     formats = sorted({*(exporter.format for exporter in exporters), *onnx_formats(onnx)})
-    return _result(config, artifact, manifest=manifest, comparison=comparison, formats=formats)
+    result = _result(config, artifact, manifest=manifest, comparison=comparison, formats=formats)
+    return changed(result, comparison=beside_champion) if beside_champion else result
 
 
 def _compare(
@@ -108,6 +115,23 @@ def _compare(
         seed=SEED,
         beat=beat,
     )
+
+
+def _beside_champion(
+    folder: Path,
+    config: RunConfig,
+    inputs: ExportInputs,
+    *,
+    temperature: float,
+    bootstrap: Bootstrap,
+    reporter: Reporter,
+) -> ComparisonSummary | None:
+    if inputs.settings.evaluation.compare_with is None:
+        return None
+    detail = "running this model and the champion on the same rows"
+    reporter.post(detail=detail, fraction=0.85)
+    beat: Callable[[float], None] = lambda done: reporter.post(detail=detail, fraction=0.85 + 0.05 * done)  # noqa: E731
+    return compare_with_champion(folder, config, inputs, temperature=temperature, bootstrap=bootstrap, beat=beat)
 
 
 def _facts(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
     from tuneloop_trainer.evaluation.measure import Evaluation
+    from tuneloop_trainer.evaluation.paired_scores import PairedScores
     from tuneloop_trainer.evaluation.predictions import Predictions
 
 Row = dict[str, Any]
@@ -142,6 +143,8 @@ class Task:
     """(test predictions, other class ids [M], class names, bootstrap) → the primary metric of these class ids on the same rows."""
     gain: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
     """(test predictions, a baseline's class ids [M], class names, bootstrap) → primary metric of the model minus that of the baseline, paired by row."""
+    paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]]
+    """(test predictions, another model's class ids [M], class names) → what each row adds to the primary metric of both: of all rows, then of each slice."""
     fit_baselines: FitBaselines
     rival: str
     """Name of the baseline that the model is to beat."""

@@ -11,7 +11,13 @@ import numpy as np
 
 from tuneloop_trainer.dataset.shards import LABELS, open_split, read_texts
 from tuneloop_trainer.dataset.splits import SPLITS
-from tuneloop_trainer.evaluation.classification import evaluate_rows, row_accuracy, row_accuracy_gain, row_metrics
+from tuneloop_trainer.evaluation.classification import (
+    evaluate_rows,
+    paired_rows,
+    row_accuracy,
+    row_accuracy_gain,
+    row_metrics,
+)
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.tasks.padding import padded_inputs
 from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
@@ -146,6 +152,7 @@ TEXT_CLASSIFICATION = Task(
     evaluate=evaluate_rows,
     score=row_accuracy,
     gain=row_accuracy_gain,
+    paired=paired_rows,
     fit_baselines=_fit_baselines,
     rival="tfidf-linear",
     rival_title="TF-IDF + linear",

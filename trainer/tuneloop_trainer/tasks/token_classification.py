@@ -19,7 +19,15 @@ import numpy as np
 
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split, read_manifest, read_rows
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
-from tuneloop_trainer.evaluation.spans import OUTSIDE, evaluate_spans, read_tags, span_f1, span_f1_gain, span_metrics
+from tuneloop_trainer.evaluation.spans import (
+    OUTSIDE,
+    evaluate_spans,
+    paired_spans,
+    read_tags,
+    span_f1,
+    span_f1_gain,
+    span_metrics,
+)
 from tuneloop_trainer.evaluation.word_tags import most_frequent_tags
 from tuneloop_trainer.tasks.padding import padded, padded_inputs
 from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
@@ -211,6 +219,7 @@ TOKEN_CLASSIFICATION = Task(
     evaluate=evaluate_spans,
     score=span_f1,
     gain=span_f1_gain,
+    paired=paired_spans,
     fit_baselines=_fit_baselines,
     rival="most-frequent-tag",
     rival_title="the most frequent tag of each word",

@@ -25,6 +25,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.budget import Budget
 from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
 from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource
+from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
@@ -36,15 +37,6 @@ from tuneloop_api.v1alpha1.pods import PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
-
-
-class Evaluation(SpecModel):
-    """How the result is measured."""
-
-    bootstrap_samples: Annotated[int, Field(ge=100, le=100000)] | None = None
-    """Number of resamples behind each 95 % interval, 100 to 100000: more make the ends steadier, and take longer. Default: 2000. For example `10000`."""
-    baselines: bool | None = None
-    """Whether simpler means are measured on the same rows: the majority class, TF-IDF with a linear classifier, and the model before training. Default: true."""
 
 
 class DeepSpeed(SpecModel):
@@ -139,6 +131,14 @@ def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
     )
 
 
+def _compares(spec: FineTuneJobSpec) -> bool:
+    return spec.evaluation is not None and spec.evaluation.compare_with is not None
+
+
+def _keeps_its_test_rows(data: Data) -> bool:
+    return data.test is not None or data.split is None or data.split.method != "random"
+
+
 def _least_nodes(scheduling: Scheduling | None) -> int:
     return (scheduling and scheduling.min_nodes) or 1
 
@@ -228,6 +228,20 @@ class FineTuneJobSpec(PodOptions):
             message="applies only to method.type: lora (other methods have no adapter); leave it out",
             cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
             holds=lambda spec: not _merges(spec.output) or _is_lora(spec.method),
+        ),
+        Rule(
+            field="evaluation.compareWith",
+            reason="FieldValueForbidden",
+            message="needs a whole model to compare: leave out output.mergeAdapter, or set it to true",
+            cel="!has(self.evaluation) || !has(self.evaluation.compareWith) || !has(self.output) || self.output.?mergeAdapter.orValue(true)",
+            holds=lambda spec: not _compares(spec) or spec.output is None or spec.output.merge_adapter is not False,
+        ),
+        Rule(
+            field="evaluation.compareWith",
+            reason="FieldValueForbidden",
+            message="cannot be combined with data.split.method: random: a new split brings rows that the champion has learned from into test; use hash, or give data.test",
+            cel="!has(self.evaluation) || !has(self.evaluation.compareWith) || has(self.data.test) || !has(self.data.split) || self.data.split.?method.orValue('hash') == 'hash'",
+            holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
         _task_option("tag_scheme", task="token-classification"),
         _task_option("label_all_tokens", task="token-classification"),

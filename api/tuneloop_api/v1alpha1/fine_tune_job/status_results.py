@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from tuneloop_api.v1alpha1.common import LongText, ShortText
 from tuneloop_api.wire.model import MessageModel, without_nulls
 
-MOST_METRICS, MOST_BASELINES, MOST_FORMATS = 64, 16, 8
+MOST_METRICS, MOST_BASELINES, MOST_FORMATS, MOST_SETS = 64, 16, 8, 4
 """What the status holds of each list of an export; the artifact's manifest holds all of them."""
 
 
@@ -56,6 +56,44 @@ class BaselineValue(MessageModel):
     """Upper end of the 95 % interval."""
 
 
+class ComparedSetStatus(MessageModel):
+    """Both models on one set of rows."""
+
+    name: ShortText
+    """Which rows: golden, the test split; or recent, the rows of `evaluation.compareWith.recent`."""
+    rows: int
+    """Number of rows that both models predicted."""
+    champion: float
+    """The metric of the champion on these rows."""
+    challenger: float
+    """The metric of this job's model on these rows."""
+    low: float | None = None
+    """Lower limit of challenger minus champion, at 5 %."""
+    high: float | None = None
+    """Upper limit of challenger minus champion, at 5 %."""
+    discordant: int
+    """Number of rows on which exactly one of the two is right, or which they answer unlike; fewer than 5 are Inconclusive."""
+    verdict: ShortText
+    """NotInferior, Better, NotBetter, Worse or Inconclusive."""
+
+
+class ComparisonStatus(MessageModel):
+    """This job's model (challenger) beside the model that `evaluation.compareWith` names (champion), both run on the same rows."""
+
+    verdict: ShortText
+    """Better, NotBetter, Worse or Inconclusive; only Better is a reason to put the challenger in the champion's place."""
+    message: LongText
+    """Why, in one sentence with the numbers; `evaluation.json` in the artifact has all of them."""
+    metric: ShortText
+    """Name of the metric, for example `accuracy`."""
+    champion_digest: ShortText
+    """SHA-256 of the manifest of the champion's artifact, as `sha256:…`."""
+    seconds: float | None = None
+    """Time that both models took, in seconds."""
+    sets: Annotated[list[ComparedSetStatus], Field(max_length=MOST_SETS)] | None = None
+    """What was found on each set of rows."""
+
+
 class EvaluationStatus(MessageModel):
     """What the exported model achieved on the test split."""
 
@@ -63,6 +101,8 @@ class EvaluationStatus(MessageModel):
     """Each metric of the exported model with its 95 % interval."""
     baselines: Annotated[list[BaselineValue], Field(max_length=MOST_BASELINES)] | None = None
     """What simpler means achieve on the same rows; the model should do better."""
+    comparison: ComparisonStatus | None = None
+    """The exported model beside the model that `evaluation.compareWith` names."""
 
 
 class ArtifactStatus(MessageModel):

@@ -13,6 +13,7 @@ from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.feedback import FeedbackOptions
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK, ON_GOLDEN_SET, Evaluation
+from tuneloop_api.v1alpha1.model_deployment.retraining import Retraining
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.model_deployment.server import Batching, Lifecycle, ServerResources
@@ -100,6 +101,9 @@ class ModelDeploymentSpec(PodOptions):
     """What revisions are judged on beside the requests of clients. For example `{goldenSet: {uri: pvc://models/golden.jsonl}}`."""
     feedback: FeedbackOptions | None = None
     """Lets clients send back the label that was right. Applies only to `runtime.type: Builtin`. Default: predictions get no token. For example `{labelDelay: 12h}`."""
+    retraining: Retraining | None = None
+    """When the model is trained again, and how often at most; applies only to deployments with `rollout`, by which a new model takes over. Default: never by itself.
+    For example `{enabled: true, jobTemplateRef: {name: reviews}, cooldown: 6h}`."""
     expose: Expose | None = None
     """How clients reach the servers. For example `{stickyHeader: x-user}`."""
     access: Access | None = None
@@ -191,6 +195,20 @@ class ModelDeploymentSpec(PodOptions):
             cel="!has(self.model.pin) || has(self.rollout)",
             holds=lambda spec: spec.model.pin is None or spec.rollout is not None,
             message="applies only to deployments with rollout (without it no earlier revision is kept)",
+        ),
+        Rule(
+            field="retraining",
+            reason="FieldValueForbidden",
+            cel="!has(self.retraining) || has(self.rollout)",
+            holds=lambda spec: spec.retraining is None or spec.rollout is not None,
+            message="applies only to deployments with rollout (a model that nobody looked at needs a way back)",
+        ),
+        Rule(
+            field="retraining",
+            reason="FieldValueForbidden",
+            cel="!has(self.retraining) || !has(self.adapters)",
+            holds=lambda spec: spec.retraining is None or spec.adapters is None,
+            message="cannot be combined with adapters; leave one of the two out",
         ),
         Rule(
             field="expose.stickyHeader",

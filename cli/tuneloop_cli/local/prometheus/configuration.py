@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 CONFIGURATION, TARGETS, RULES, LOG = "prometheus.json", "targets.json", "recording_rules.yaml", "prometheus.log"
 """Files in its folder, which is its working directory: a path in its configuration would be read as a pattern."""
 _RETENTION = ("--storage.tsdb.retention.time=2d", "--storage.tsdb.retention.size=256MB")
+_KEPT = ("--storage.tsdb.retention.time=100y",)
+"""Of data that were brought: they may be of any time."""
 _QUERIES = ("--query.timeout=10s", "--query.max-concurrency=4")
 
 
@@ -31,11 +33,11 @@ class Target:
     """server, router, comparator, or operator."""
 
 
-def command(program: str, *, port: int) -> list[str]:
-    """Return the command; its working directory has the files."""
+def command(program: str, *, port: int, keeps_all: bool = False) -> list[str]:
+    """Return the command; its working directory has the files. keeps_all: whether data of any age stay."""
     listen = f"--web.listen-address={LOOPBACK}:{port}"
     files = (f"--config.file={CONFIGURATION}", "--storage.tsdb.path=data")
-    return [program, *files, listen, *_RETENTION, *_QUERIES, "--log.level=warn"]
+    return [program, *files, listen, *(_KEPT if keeps_all else _RETENTION), *_QUERIES, "--log.level=warn"]
 
 
 def configuration_text(*, scrape_seconds: int) -> str:

@@ -58,12 +58,14 @@ class LocalPrometheus:
         scrape_seconds: int = 5,
         cache: Path | None = None,
         rules: str | None = None,
+        keeps_all: bool = False,
     ) -> None:
-        """`folder`: for configuration, data and log; `say`: gets a sentence before something is fetched; `cache`: of fetched programs; `rules`: None: our recording rules."""
+        """`folder`: for configuration, data and log; `say`: gets a sentence before something is fetched; `cache`: of fetched programs; `rules`: None: our recording rules; `keeps_all`: data of any age."""
         self._folder = folder
         self._scrape_seconds = scrape_seconds
         self._cache = cache
         self._rules = recording_rules() if rules is None else rules
+        self._keeps_all = keeps_all
         self._say = say
         self._stack = AsyncExitStack()
         self._command: list[str] = []
@@ -83,7 +85,7 @@ class LocalPrometheus:
             (self._folder / CONFIGURATION).write_text(configuration_text(scrape_seconds=self._scrape_seconds))
             self.targets(())
             self.url = f"http://{LOOPBACK}:{port}"
-            self._command = command(str(program), port=port)
+            self._command = command(str(program), port=port, keeps_all=self._keeps_all)
             stack.push_async_callback(self._stop)
             await self._start()
             self._stack = stack.pop_all()

@@ -11,6 +11,7 @@ from tuneloop_operator.controller.observe.attendant_pods import comparator_pods,
 from tuneloop_operator.controller.observe.common import present_children
 from tuneloop_operator.controller.observe.containers import containers_of
 from tuneloop_operator.controller.observe.local_ports import local_port
+from tuneloop_operator.controller.observe.retraining import learned_from, retraining_jobs
 from tuneloop_operator.controller.observe.steady_pods import common_fields
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
@@ -37,6 +38,8 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         source=source,
         source_problem=problem,
         adapter_sources={job: found for job, found in adapter_sources.items() if found is not None},
+        retraining_jobs={job: found for job in retraining_jobs(manifest) if (found := _read(store, namespace, job))},
+        retraining_graph=_graph(store, deployment),
         router_pods=router_pods(children, mount_failures=facts.mount_failures),
         comparator_pods=comparator_pods(children),
         present=present_children(children, uid=uid),
@@ -69,6 +72,8 @@ def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
     for place in (spec.get("model") or {}, *(adapters if isinstance(adapters, list) else ())):
         if isinstance(place, dict) and (name := (place.get("fineTuneJobRef") or {}).get("name")):
             yield "FineTuneJob", name
+    for name in retraining_jobs(manifest):
+        yield "FineTuneJob", name
 
 
 def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod, ...]:
@@ -81,6 +86,14 @@ def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod,
         and "deletionTimestamp" not in child["metadata"]
     ]
     return tuple(sorted(views, key=lambda pod: pod.name))
+
+
+def _graph(store: Store, deployment: ModelDeployment) -> dict[str, frozenset[str]]:
+    """Return which deployments learn from which, for one that retrains."""
+    retraining = deployment.spec.retraining
+    if retraining is None or not retraining.enabled:
+        return {}
+    return learned_from(store, namespace=deployment.metadata["namespace"])
 
 
 def _source(store: Store, deployment: ModelDeployment) -> tuple[FineTuneJob | None, str]:

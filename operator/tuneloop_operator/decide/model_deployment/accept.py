@@ -13,6 +13,7 @@ from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusal
 from tuneloop_operator.decide.accept_queries import query_refusals
 from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
 from tuneloop_operator.decide.model_deployment.gates.undecidable import undecidable
+from tuneloop_operator.decide.model_deployment.retraining.triggers.accept import trigger_refusals
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         *resources_refusals(spec.resources),
         *_long_steps(spec.rollout),
         *query_refusals(spec.rollout),
+        *_triggers(spec),
         *_adapters(spec, settings),
         *_golden_set(spec, settings),
         *_gates(spec.rollout),
@@ -89,6 +91,11 @@ def _adapters(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator
     for number, adapter in enumerate(spec.adapters or ()):
         if adapter.uri is not None and not settings.local:
             yield from local_address(f"spec.adapters[{number}].uri", adapter.uri)
+
+
+def _triggers(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
+    if spec.retraining is not None:
+        yield from trigger_refusals(spec.retraining.triggers or ())
 
 
 def _golden_set(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Iterator[Refusal]:

@@ -20,7 +20,7 @@ NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone", "NoAdapt
 
 def artifact_of(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
     """Return the artifacts to serve, or the reason and the message of the condition that says why there are none."""
-    model = _model(observed)
+    model = chosen_artifact(observed) or _model(observed)
     if isinstance(model, tuple):
         return model
     adapters = []
@@ -30,6 +30,18 @@ def artifact_of(observed: ObservedDeployment) -> ArtifactReference | tuple[str, 
             return adapter
         adapters.append(adapter)
     return replace(model, adapters=tuple(adapters))
+
+
+def chosen_artifact(observed: ObservedDeployment) -> ArtifactReference | None:
+    """Return the model that serves in place of spec.model: that of a retraining, on trial or promoted; None: spec.model itself."""
+    status = observed.deployment.status
+    loop = status.retraining if status is not None else None
+    runs = (loop.history if loop is not None else None) or ()
+    on_trial = next((run.challenger for run in runs if run.outcome is None), None)
+    found = on_trial or (loop.choice if loop is not None else None)
+    if found is None:
+        return None
+    return ArtifactReference(uri=found.uri, digest=found.digest, size_bytes=found.size_bytes)
 
 
 def _model(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:

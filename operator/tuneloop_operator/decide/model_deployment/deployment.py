@@ -6,16 +6,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren, MountFailures
 from tuneloop_operator.decide.model_deployment import rolled
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
-from tuneloop_operator.decide.model_deployment.artifacts import NEVER_COMES, artifact_of
+from tuneloop_operator.decide.model_deployment.accept_retraining import retraining_refusals
+from tuneloop_operator.decide.model_deployment.artifacts import NEVER_COMES, artifact_of, chosen_artifact
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
+from tuneloop_operator.decide.model_deployment.offered_config import config_of
 from tuneloop_operator.decide.model_deployment.pin import pin_refusals
+from tuneloop_operator.decide.model_deployment.retrained import joined, looped
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.rollout_spec import has_rollouts
 from tuneloop_operator.decide.model_deployment.routed import policy_of_servers
@@ -37,7 +39,7 @@ from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
 from tuneloop_operator.desired.model_deployment.feedback import takes_feedback
 from tuneloop_operator.desired.model_deployment.service import revision_service, stable_service
-from tuneloop_operator.desired.model_deployment.serving import server_config, server_config_map
+from tuneloop_operator.desired.model_deployment.serving import server_config_map
 from tuneloop_operator.desired.model_deployment.startup import default_startup_seconds
 from tuneloop_operator.names import REVISION_LABEL, revision_name
 from tuneloop_operator.state.conditions import condition
@@ -66,13 +68,22 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
     if refusals := deployment_refusals(observed.deployment.spec, settings):
         reason, message = refusals[0].reason, message_of(refusals)
         return _only_status(observed, refused(observed, reason=reason, message=message, now=now))
+    if refusals := retraining_refusals(observed):
+        status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
+        return _as_it_is(observed, status, now=now, settings=settings)
+    loop = looped(observed, now=now, settings=settings)
+    return joined(_served(loop.observed, now=now, settings=settings), loop)
+
+
+def _served(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
+    """Return what to write next for the servers of the model that is offered."""
     artifact = artifact_of(observed)
     if isinstance(artifact, tuple):
         reason, message = artifact
         may_come = reason not in NEVER_COMES
         status = waiting(observed, reason=reason, message=message, may_come=may_come, now=now)
         return _as_it_is(observed, status, now=now, settings=settings)
-    config = _with_time_to_load(observed, _config(observed, artifact, settings), artifact)
+    config = _with_time_to_load(observed, config_of(observed, artifact, settings), artifact)
     if refusals := pin_refusals(observed, offered=config.revision):
         status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
         return _as_it_is(observed, status, now=now, settings=settings)
@@ -175,19 +186,6 @@ def _events(observed: ObservedDeployment, status: ModelDeploymentStatus) -> tupl
     return (Event(type="Warning", reason=new.reason, message=new.message),)
 
 
-def _config(observed: ObservedDeployment, artifact: ArtifactReference, settings: OperatorSettings) -> ServerConfig:
-    """Return the configuration to serve with: probes and metrics have a port of their own, except
-
-    - in local mode, where a user opens one address;
-    - for an image that the spec names: a server of release 0.1.0 refuses a configuration with a field that it does not know;
-    - for a revision that 0.1.0 began: an upgrade of the operator replaces no server.
-    """
-    with_one_port = server_config(observed.deployment, artifact)
-    if settings.local or observed.deployment.spec.image or _is_begun(observed, with_one_port):
-        return with_one_port
-    return server_config(observed.deployment, artifact, metrics_port=METRICS_PORT)
-
-
 def _with_time_to_load(observed: ObservedDeployment, config: ServerConfig, artifact: ArtifactReference) -> ServerConfig:
     """Return the configuration with time for an artifact of this size, where the spec names no time. The revision keeps its name."""
     lifecycle = observed.deployment.spec.lifecycle
@@ -195,11 +193,6 @@ def _with_time_to_load(observed: ObservedDeployment, config: ServerConfig, artif
         return config
     stored = observed.present.get(("Deployment", revision_name(observed.deployment, config.revision)))
     return changed(config, startup_seconds=default_startup_seconds(artifact.size_bytes, stored=stored))
-
-
-def _is_begun(observed: ObservedDeployment, config: ServerConfig) -> bool:
-    name = revision_name(observed.deployment, config.revision)
-    return ("ConfigMap", name) in observed.present or ("Deployment", name) in observed.present
 
 
 def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
@@ -216,7 +209,7 @@ def _serving(observed: ObservedDeployment, config: ServerConfig) -> Serving:
         digest=config.digest,
         replicas=known_counts(observed, wanted)[config.revision],
         ready=status.get("readyReplicas", 0),
-        is_published=observed.source is not None,
+        is_published=observed.source is not None or chosen_artifact(observed) is not None,
         trouble=trouble.message,
         reason=trouble.reason,
         artifact_problem=trouble.artifact,

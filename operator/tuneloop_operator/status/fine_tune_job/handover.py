@@ -13,8 +13,10 @@ from tuneloop_api.v1alpha1.fine_tune_job.status_results import (
     MOST_BASELINES,
     MOST_FORMATS,
     MOST_METRICS,
+    MOST_SETS,
     ArtifactStatus,
     BaselineValue,
+    ComparisonStatus,
     DataStatus,
     EvaluationStatus,
     MetricValue,
@@ -33,6 +35,7 @@ from tuneloop_operator.status.fine_tune_job.training_health import MOST_TEXT, wi
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tuneloop_api.contract.champion import ComparisonSummary
     from tuneloop_api.contract.results import ExportSummary, Measured, PrepareSummary, TrainSummary
 
 
@@ -105,8 +108,17 @@ def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTune
             BaselineValue(name=baseline.name, value=baseline.value, low=baseline.low, high=baseline.high)
             for baseline in _with_short_names(summary.baselines)[:MOST_BASELINES]
         ],
+        comparison=_comparison(summary.comparison),
     )
     return changed(status, artifact=artifact, evaluation=evaluation, progress=_progress(status, percent="100%"))
+
+
+def _comparison(summary: ComparisonSummary | None) -> ComparisonStatus | None:
+    """Return the comparison as the status holds it; None where there is none, or where its names are longer than the status holds."""
+    if summary is None or not all(map(is_short, (summary.metric, summary.champion_digest))):
+        return None
+    sets = [found.to_wire() for found in summary.sets if is_short(found.name)][:MOST_SETS]
+    return ComparisonStatus.from_wire(summary.to_wire() | {"message": summary.message[:MOST_TEXT], "sets": sets})
 
 
 def _with_short_names(results: list[Measured]) -> list[Measured]:

@@ -45,7 +45,11 @@ PLACES = "storage.claim storage.subPath checkpoint.resume checkpoint.resumeFrom"
 """Fields that say which checkpoints there are."""
 FREE = """
     model.secretRef.name model.secretRef.key
-    evaluation.bootstrapSamples evaluation.baselines deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter output.formats
+    evaluation.bootstrapSamples evaluation.baselines evaluation.compareWith.uri evaluation.compareWith.digest evaluation.compareWith.margin
+    evaluation.compareWith.minImprovement evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
+    evaluation.compareWith.recent.columns.text evaluation.compareWith.recent.columns.label evaluation.compareWith.recent.columns.tokens
+    evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
+    evaluation.compareWith.recent.labelRule.dropWithin deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter output.formats
     resources.nodes resources.gpusPerNode resources.processesPerNode resources.gpuResource resources.cpu resources.memory
     resources.requests.cpu resources.requests.memory resources.sharedMemory resources.ephemeralStorage resources.extended
     resources.prepare.cpu resources.prepare.memory resources.export.cpu resources.export.memory network.interface network.ncclEnv

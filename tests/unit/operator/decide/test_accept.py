@@ -39,6 +39,16 @@ def test_a_job_that_reads_another_claim_than_it_writes_is_fine() -> None:
             "spec.data.test[1].uri",
             "LocalAddress",
         ),
+        (
+            {"evaluation": {"compareWith": {"uri": "file:///served"}}},
+            "spec.evaluation.compareWith.uri",
+            "LocalAddress",
+        ),
+        (
+            {"evaluation": {"compareWith": {"uri": "pvc://c/a", "recent": [{"uri": "file:///week.csv"}]}}},
+            "spec.evaluation.compareWith.recent[0].uri",
+            "LocalAddress",
+        ),
         ({"storage": {}}, "spec.storage.claim", "NoClaim"),
     ],
 )

@@ -62,3 +62,12 @@ def test_a_smaller_attempt_gets_its_nodes_and_nothing_else_that_was_not_set() ->
     written = run_json(begun_with("v2:0", nodes=1, attempt=2))
     assert written["settings"]["gang"]["nodes"] == 1
     assert "training" not in RunConfig.from_wire(written).settings.model_fields_set
+
+
+def test_the_claims_of_the_champion_and_of_the_recent_rows_are_mounted() -> None:
+    beside = {"uri": "pvc://served/artifact", "recent": [{"uri": "pvc://feedback/week.csv"}]}
+    spec = begun_with(None).to_wire()["spec"] | {"evaluation": {"compareWith": beside}}
+    job = FineTuneJob.from_wire(begun_with(None).to_wire() | {"spec": spec})
+    written = run_json(job, stage="export")
+    assert {"served", "feedback"} <= written["paths"]["claims"].keys()
+    assert written["settings"]["evaluation"] == {"compareWith": beside}

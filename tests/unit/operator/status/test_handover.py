@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tuneloop_api.contract.champion import ComparisonSummary, SetSummary
 from tuneloop_api.contract.results import (
     DataCounts,
     ExportSummary,
@@ -18,6 +19,7 @@ from tuneloop_api.contract.results import (
 )
 from tuneloop_api.v1alpha1.common import MOST_IMAGE_CHARACTERS, MOST_SHORT_TEXT_CHARACTERS
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus, Progress
+from tuneloop_api.v1alpha1.fine_tune_job.status_results import ComparisonStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.status.fine_tune_job.handover import with_exported, with_prepared, with_trained
 
@@ -136,3 +138,47 @@ def test_the_rehearsal_stands_with_what_was_chosen() -> None:
     summary = changed(PREPARED, rehearsal=done)
     assert (with_prepared(FineTuneJobStatus(), summary, image="", now=NOW).resolved or {})["rehearsal"] == done
     assert "rehearsal" not in (with_prepared(FineTuneJobStatus(), PREPARED, image="", now=NOW).resolved or {})
+
+
+def compared(**fields: object) -> ComparisonSummary:
+    sets = [
+        SetSummary(
+            name=name, rows=150, champion=0.8, challenger=0.9, low=0.02, high=0.17, discordant=21, verdict=verdict
+        )
+        for name, verdict in (("golden", "NotInferior"), ("recent", "Better"))
+    ]
+    whole = ComparisonSummary(
+        verdict="Better",
+        message="better on 150 recent rows",
+        metric="accuracy",
+        champion_digest="sha256:0",
+        seconds=3.5,
+        sets=sets,
+    )
+    return changed(whole, **fields)
+
+
+def comparison_of(summary: ComparisonSummary) -> ComparisonStatus | None:
+    status = with_exported(FineTuneJobStatus(), changed(exported(metrics=1, paired=False), comparison=summary))
+    assert status.evaluation is not None
+    return status.evaluation.comparison
+
+
+def test_the_status_says_how_the_model_stands_beside_the_champion() -> None:
+    found = comparison_of(compared())
+    assert found is not None
+    assert found.to_wire() == compared().to_wire()
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        pytest.param({"message": "m" * 5000}, {"message": "m" * 4096}, id="a long message is cut"),
+        pytest.param({"sets": compared().sets * 3}, {"sets": 4}, id="more sets than the status holds are cut"),
+        pytest.param({"metric": TOO_LONG}, None, id="a name that is too long leaves the comparison out"),
+    ],
+)
+def test_a_comparison_fits_into_the_status(fields: dict[str, object], shown: dict[str, object] | None) -> None:
+    found = comparison_of(compared(**fields))
+    wire = None if found is None else {name: found.to_wire()[name] for name in shown or ()}
+    assert wire == shown or {name: len(value) for name, value in (wire or {}).items()} == shown

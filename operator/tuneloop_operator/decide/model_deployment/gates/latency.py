@@ -19,7 +19,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.model_deployment.gates.binomial import tail_at_least
+from tuneloop_api.statistics.binomial import tail_at_least
 from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Missing
 from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts
 from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict

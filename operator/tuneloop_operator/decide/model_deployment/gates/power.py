@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.model_deployment.gates.binomial import tail_at_least
+from tuneloop_api.statistics.binomial import tail_at_least
 from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Missing, percent
 from tuneloop_operator.decide.model_deployment.gates.latency import limit_rank
 from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts, paired_difference
@@ -180,8 +180,8 @@ def sentence(gate: str, power: Power, *, margin: float, field: str = "minRequest
     """Return what `validate` prints: the chances, or a refusal that names a value that decides."""
     if power.decides:
         return (
-            f"gate {gate}, margin {percent(margin)}, {field} {power.sample}: passes an equal model with {_chance(power.passes_equal)} at the first end of a "
-            f"step, {_chance(power.passes_equal_at_last)} by the last; fails one that is worse by {percent(power.worse_by)} with {_chance(power.fails_worse)}"
+            f"gate {gate}, margin {percent(margin)}, {field} {power.sample}: passes an equal model with {chance(power.passes_equal)} at the first end of a "
+            f"step, {chance(power.passes_equal_at_last)} by the last; fails one that is worse by {percent(power.worse_by)} with {chance(power.fails_worse)}"
         )
     remedy = (
         f"set it to {power.least} or more, or widen the margin"
@@ -189,12 +189,12 @@ def sentence(gate: str, power: Power, *, margin: float, field: str = "minRequest
         else "no number of requests can: widen the margin"
     )
     return (
-        f"gate {gate}: {field} {power.sample} cannot decide a margin of {percent(margin)}: an equal model passes with {_chance(power.passes_equal_at_last)} only, "
+        f"gate {gate}: {field} {power.sample} cannot decide a margin of {percent(margin)}: an equal model passes with {chance(power.passes_equal_at_last)} only, "
         f"even with {power.ends * power.sample}; {remedy}"
     )
 
 
-def _chance(probability: float) -> str:
+def chance(probability: float) -> str:
     """Return a probability without false certainty: "97 %", "over 99 %"."""
     if probability > 0.99:
         return "over 99 %"

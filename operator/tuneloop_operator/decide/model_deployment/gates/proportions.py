@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.model_deployment.gates.binomial import lower_limit, upper_limit
+from tuneloop_api.statistics.binomial import lower_limit, upper_limit
 from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Missing, percent
 from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
 

@@ -49,7 +49,12 @@ def events_to_report(manifest: Manifest, now: datetime) -> tuple[Event, ...]:
     except ValidationError:
         return ()
     found = map(read_event, status.recent_events or ())
-    return tuple(event for event in found if event.at and (now - event.at).total_seconds() < _REPORTED_SECONDS)
+    return tuple(event for event in found if is_recent(event, now))
+
+
+def is_recent(event: Event, now: datetime) -> bool:
+    """Whether an event may be reported again: the API server then still has the first one, and both are one."""
+    return event.at is not None and (now - event.at).total_seconds() < _REPORTED_SECONDS
 
 
 def written_event(event: Event) -> RolloutEvent:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tuneloop_operator.decide.model_deployment.gates.binomial import lower_limit, tail_at_least, upper_limit
+from tuneloop_api.statistics.binomial import lower_limit, tail_at_least, upper_limit
 
 COUNTS = st.integers(1, 20_000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 LEVELS = st.sampled_from([0.05, 0.0167, 0.0033])

@@ -1,0 +1,1 @@
+"""What triggers would have said in the past: numbers that Prometheus has kept, through the operator's own triggers."""

@@ -1,0 +1,67 @@
+"""What the loop of retraining is told of other objects: which jobs it needs, and which deployments learn from which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tuneloop_api.wire.uris import FEEDBACK_SCHEME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tuneloop_operator.cluster import Manifest
+    from tuneloop_operator.controller.store import Store
+
+_NEWEST = 2
+"""Runs whose jobs are looked at: the one in flight, and the one before it, whose job may still have to be deleted."""
+
+
+def retraining_jobs(manifest: Manifest) -> list[str]:
+    """Return the names of the FineTuneJobs that the loop of a stored ModelDeployment needs; whether it fits the model is not known."""
+    history = _mapping(_mapping(manifest.get("status")).get("retraining")).get("history")
+    runs = history[-_NEWEST:] if isinstance(history, list) else []
+    template = _mapping(_retraining(manifest).get("jobTemplateRef")).get("name")
+    names = [template, *(_mapping(run).get("job") for run in runs)]
+    return [name for name in dict.fromkeys(names) if isinstance(name, str) and name]
+
+
+def learned_from(store: Store, *, namespace: str) -> dict[str, frozenset[str]]:
+    """Return for each ModelDeployment of a namespace that retrains the names of those from which its runs learn."""
+    return {
+        manifest["metadata"]["name"]: frozenset(_teachers(store, manifest))
+        for manifest in store.of_kind("ModelDeployment", namespace=namespace)
+        if _retraining(manifest).get("enabled") is True
+    }
+
+
+def _teachers(store: Store, manifest: Manifest) -> Iterator[str]:
+    """Yield the deployments whose feedback is read, and those whose loop has made the template or the model."""
+    namespace, spec = manifest["metadata"]["namespace"], manifest["spec"]
+    template = _mapping(_retraining(manifest).get("jobTemplateRef")).get("name")
+    model = _mapping(_mapping(spec.get("model")).get("fineTuneJobRef")).get("name")
+    yield from _with_feedback(_retraining(manifest).get("data"))
+    for name in (template, model):
+        job = store.get("FineTuneJob", namespace=namespace, name=name) if isinstance(name, str) else None
+        if job is None:
+            continue
+        for owner in job["metadata"].get("ownerReferences") or ():
+            if owner["kind"] == "ModelDeployment" and owner["name"] != manifest["metadata"]["name"]:
+                yield owner["name"]
+        if name == template:
+            yield from _with_feedback(_mapping(_mapping(job.get("spec")).get("data")).get("train"))
+
+
+def _with_feedback(sources: Any) -> Iterator[str]:
+    given: Iterable[Any] = sources if isinstance(sources, list) else ()
+    for source in given:
+        uri = _mapping(source).get("uri")
+        if isinstance(uri, str) and uri.startswith(FEEDBACK_SCHEME):
+            yield uri.removeprefix(FEEDBACK_SCHEME).partition("/")[0]
+
+
+def _retraining(manifest: Manifest) -> dict[str, Any]:
+    return _mapping(_mapping(manifest.get("spec")).get("retraining"))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

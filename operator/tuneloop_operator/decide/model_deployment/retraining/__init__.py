@@ -1,0 +1,1 @@
+"""When a model is trained again, and what becomes of the result. Pure."""

@@ -1,0 +1,1 @@
+"""What may ask for a retraining: one file a type."""

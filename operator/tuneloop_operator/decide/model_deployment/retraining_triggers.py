@@ -1,0 +1,111 @@
+"""The triggers of a ModelDeployment: what is to be asked of Prometheus for them, and what each says now. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger
+from tuneloop_operator.decide.model_deployment.retraining.state import Outcome
+from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import About, Reading
+from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of
+from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
+
+if TYPE_CHECKING:
+    from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_operator.decide.model_deployment.retraining.state import Loop
+    from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import TriggerQuery
+    from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
+    from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerVerdict
+    from tuneloop_operator.state.observed import ObservedDeployment
+
+ANNOTATION = "tuneloop.dev/retrain"
+_ANSWERS = "trigger/"
+"""Before the name of a trigger, among the answers of Prometheus. No gate has a slash in its name."""
+_MANUAL = Trigger(name="manual", type="manual")
+_SCHEDULE_SECONDS = 30.0
+"""Between two looks at a schedule. Other triggers are looked at when there is an answer, or an annotation."""
+_DIGITS = 2
+"""Of a number that make it news: another third digit is written with the next change of anything else."""
+
+
+def triggers_of(deployment: ModelDeployment) -> tuple[Trigger, ...]:
+    """Return the triggers that are looked at. A person may always ask: without a trigger of type manual there is one of that name."""
+    given = deployment.spec.retraining
+    if given is None or not given.enabled:
+        return ()
+    triggers = tuple(given.triggers or ())
+    has_manual = any(trigger.type == "manual" or trigger.name == _MANUAL.name for trigger in triggers)
+    return triggers if has_manual else (*triggers, _MANUAL)
+
+
+def wanted_answers(deployment: ModelDeployment, loop: Loop, *, now: datetime) -> dict[str, tuple[TriggerQuery, ...]]:
+    """Return the queries that are to be asked now, by the name under which their answers are kept."""
+    about = _about(deployment, loop)
+    if about is None:
+        return {}
+    found = {f"{_ANSWERS}{trigger.name}": queries_of(trigger, about, now=now) for trigger in triggers_of(deployment)}
+    return {name: queries for name, queries in found.items() if queries}
+
+
+def looked_at(
+    observed: ObservedDeployment, loop: Loop, *, now: datetime
+) -> tuple[tuple[TriggerVerdict, ...], tuple[TriggerMemory, ...]]:
+    """Return what each trigger says now, and what it remembers; nothing while nothing serves. loop: the memory, with what they said before."""
+    about = _about(observed.deployment, loop)
+    if about is None:
+        return loop.triggers, loop.trigger_memories
+    memories = {memory.name: memory for memory in loop.trigger_memories}
+    said = {verdict.name: verdict for verdict in loop.triggers}
+    verdicts, remembered = [], []
+    for trigger in triggers_of(observed.deployment):
+        readings = _readings(observed, trigger.name)
+        found = judged(trigger, memories.get(trigger.name), readings, about, now=now)
+        before = said.get(trigger.name)
+        verdicts.append(before if before is not None and _is_no_news(before, found.verdict) else found.verdict)
+        remembered.append(found.memory)
+    return tuple(verdicts), tuple(remembered)
+
+
+def look_again(deployment: ModelDeployment) -> float | None:
+    """Return the seconds until a schedule is looked at again; None: there is none."""
+    has_schedule = any(trigger.type == "schedule" for trigger in triggers_of(deployment))
+    return _SCHEDULE_SECONDS if has_schedule else None
+
+
+def _about(deployment: ModelDeployment, loop: Loop) -> About | None:
+    status = deployment.status
+    if status is None or status.stable is None:
+        return None
+    metadata = deployment.metadata
+    runs = [record.run for record in loop.history if record.outcome is not Outcome.DRY_RUN]
+    runs += [loop.run] if loop.run else []
+    created = datetime.fromisoformat(metadata["creationTimestamp"])
+    return About(
+        namespace=metadata["namespace"],
+        deployment=metadata["name"],
+        revision=status.stable.revision,
+        cutoff=runs[-1].started if runs else created,
+        token=(metadata.get("annotations") or {}).get(ANNOTATION, ""),
+        handled=frozenset([key for _, key in loop.handled] + [record.run.key for record in loop.history]),
+    )
+
+
+def _readings(observed: ObservedDeployment, name: str) -> dict[str, Reading]:
+    return {
+        found.revision: Reading(answer=found.answer, at=found.at)
+        for found in observed.query_answers
+        if found.gate == f"{_ANSWERS}{name}"
+    }
+
+
+def _is_no_news(before: TriggerVerdict, verdict: TriggerVerdict) -> bool:
+    """Whether a verdict says the same as the one before, but for digits. A status that changes with each answer would be written every 30 s."""
+    same = (before.state, before.key, before.action) == (verdict.state, verdict.key, verdict.action)
+    if verdict.state is TriggerState.UNKNOWN:
+        return same and before.reason.split()[:3] == verdict.reason.split()[:3]
+    return same and _digits(before.value) == _digits(verdict.value) and before.threshold == verdict.threshold
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.{_DIGITS}g}"

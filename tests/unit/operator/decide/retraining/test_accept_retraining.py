@@ -1,0 +1,85 @@
+"""Loops that cannot teach anything new, or teach themselves in a circle, are refused; the rest goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from operator_harness import SPEC
+from retrained_in_memory import Retrained
+
+from tuneloop_operator.decide.model_deployment.accept_retraining import circle_of
+
+GRAPHS: list[tuple[dict[str, set[str]], list[str]]] = [
+    ({}, []),
+    ({"a": {"a"}}, []),
+    ({"a": {"b"}}, []),
+    ({"a": {"b"}, "b": {"a"}}, ["a", "b", "a"]),
+    ({"a": {"b"}, "b": {"c"}, "c": {"a"}}, ["a", "b", "c", "a"]),
+    ({"a": {"b", "c"}, "b": {"c"}, "c": {"a"}}, ["a", "c", "a"]),
+    ({"a": {"b"}, "b": {"c"}, "c": {"b"}}, []),
+]
+
+
+@pytest.mark.parametrize(("graph", "way"), GRAPHS, ids=str)
+def test_the_way_of_a_circle(graph: dict[str, set[str]], way: list[str]) -> None:
+    assert circle_of({name: frozenset(teachers) for name, teachers in graph.items()}, "a") == way
+
+
+LIMITED = [{"uri": "pvc://models/a", "limit": 10}]
+SOURCES: list[tuple[list[dict[str, Any]], dict[str, Any], tuple[str, str]]] = [
+    (LIMITED, {}, ("False", "RetrainingHasNoDataSource")),
+    ([*LIMITED, {"uri": "pvc://models/b"}], {}, ("True", "Accepted")),
+    (LIMITED, {"data": [{"uri": "pvc://models/new"}]}, ("True", "Accepted")),
+    (LIMITED, {"requireNewData": False}, ("True", "Accepted")),
+    (LIMITED, {"enabled": False}, ("True", "Accepted")),
+]
+
+
+@pytest.mark.parametrize(("train", "retraining", "accepted"), SOURCES)
+def test_a_loop_needs_data_that_can_grow(
+    train: list[dict[str, Any]], retraining: dict[str, Any], accepted: tuple[str, str]
+) -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        first = await deployed.begin(enabled=False)
+        template = deployed.harness.job("reviews")
+        deployed.harness.cluster.change(template, spec=template["spec"] | {"data": {"train": train}})
+        spec = deployed.stored["spec"]["retraining"] | {"enabled": True} | retraining
+        await deployed.change(retraining=spec)
+        assert deployed.condition("Accepted") == accepted
+        assert deployed.status["stable"]["revision"] == first
+
+    asyncio.run(life())
+
+
+def test_deployments_that_would_retrain_each_other_are_refused() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        assert deployed.condition("Accepted") == ("True", "Accepted")
+        cluster = deployed.harness.cluster
+        # the template of `other` is a job that the loop of `api` has made, and that of `api` is one that `other` has made
+        for owner, name in (("api", "from-api"), ("other", "from-other")):
+            reference = {
+                "apiVersion": "tuneloop.dev/v1alpha1",
+                "kind": "ModelDeployment",
+                "name": owner,
+                "uid": "u",
+                "controller": True,
+            }
+            metadata = {"name": name, "namespace": "team-a", "ownerReferences": [reference]}
+            job = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "FineTuneJob", "metadata": metadata}
+            cluster.add(job | {"spec": SPEC | {"suspend": True}})
+        metadata = {"name": "other", "namespace": "team-a"}
+        retraining = {"enabled": True, "jobTemplateRef": {"name": "from-api"}}
+        spec = {"model": {"uri": "pvc://models/b"}, "rollout": {"strategy": "Recreate"}, "retraining": retraining}
+        cluster.add(
+            {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": spec}
+        )
+        await deployed.change(retraining={"enabled": True, "jobTemplateRef": {"name": "from-other"}})
+        assert deployed.condition("Accepted") == ("False", "CycleDetected")
+        assert "api <- other <- api" in deployed.message("Accepted")
+
+    asyncio.run(life())

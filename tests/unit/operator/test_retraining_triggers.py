@@ -1,0 +1,164 @@
+"""Triggers of the spec, joined to the operator: what is asked of Prometheus, what an answer leads to, and how often the status is written."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from retrained_in_memory import DAY, Retrained
+
+from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_operator.controller.queries import Queries
+from tuneloop_operator.prometheus.answer import Answer, Number
+from tuneloop_operator.prometheus.query import PromQL
+
+QUERY = {
+    "name": "complaints",
+    "type": "promql",
+    "query": 'sum(complaints{model="{{deployment}}"})',
+    "threshold": 5,
+    "for": "10m",
+}
+
+
+async def look(deployed: Retrained, value: float, *, later: float = 0.0) -> list[str]:
+    """Let one round of questions be answered with a number; return what was asked."""
+    deployed.harness.now += timedelta(seconds=later)
+    asked: list[str] = []
+
+    async def ask(query: PromQL) -> Answer:
+        asked.append(str(query))
+        return Number(value=value, at=deployed.harness.now.timestamp())
+
+    queries = Queries(deployed.harness.operator, ask=ask, clock=lambda: deployed.harness.now)
+    async with asyncio.TaskGroup() as group:
+        queries.begin_round(group)
+    await deployed.settle()
+    return asked
+
+
+def states(deployed: Retrained) -> dict[str, str]:
+    return {trigger["name"]: trigger["state"] for trigger in deployed.loop["triggers"]}
+
+
+def test_a_number_that_stays_beyond_its_limit_starts_a_run() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        assert states(deployed) == {"complaints": "Unknown", "manual": "Inactive"}
+        assert await look(deployed, 7.0) == ['sum(complaints{model="api"})']
+        assert deployed.place == ("Suspected", "")
+        for _ in range(10):
+            await look(deployed, 7.0, later=60.0)
+        assert deployed.place == ("Training", "")
+        assert deployed.loop["history"][0]["trigger"] == "complaints"
+        assert deployed.condition("QualityDegraded") == ("True", "TriggerFires")
+        await deployed.restart()
+        await look(deployed, 1.0)
+        assert len(deployed.created) == 1
+
+    asyncio.run(life())
+
+
+def test_a_trigger_that_goes_on_firing_starts_its_next_run_after_the_pause() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        for _ in range(11):
+            await look(deployed, 7.0, later=60.0)
+        await deployed.fail_job()
+        for _ in range(11):
+            await look(deployed, 7.0, later=60.0)
+        assert deployed.place == ("Blocked", "Cooldown")
+        await deployed.settle(later=2 * DAY)
+        for _ in range(11):
+            await look(deployed, 7.0, later=60.0)
+        assert deployed.place[0] == "Training"
+        assert len(deployed.created) == 2
+
+    asyncio.run(life())
+
+
+def test_without_data_nothing_fires() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await deployed.settle(later=30 * DAY)
+        assert states(deployed)["complaints"] == "Unknown"
+        assert deployed.condition("QualityDegraded") == ("Unknown", "NoData")
+        assert deployed.created == []
+
+    asyncio.run(life())
+
+
+def test_an_alert_starts_nothing() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY | {"action": "Alert"}])
+        for _ in range(12):
+            await look(deployed, 7.0, later=60.0)
+        assert states(deployed)["complaints"] == "Firing"
+        assert deployed.place == ("Idle", "")
+        assert deployed.loop["message"] == "complaints fires, it only alerts"
+
+    asyncio.run(life())
+
+
+def test_a_time_of_the_schedule_starts_one_run() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[{"name": "nightly", "type": "schedule", "schedule": "0 2 * * *"}], cooldown="1h")
+        for _ in range(14 * 4):
+            await deployed.settle(later=900.0)
+        assert deployed.place == ("Training", "")
+        assert deployed.created == [deployed.run]
+        assert deployed.loop["history"][0]["trigger"] == "nightly"
+
+    asyncio.run(life())
+
+
+def test_a_number_at_rest_is_not_written_again_and_again() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await look(deployed, 1.01)
+        before = len(deployed.harness.cluster.writes)
+        for value in (1.011, 1.02, 1.03, 1.01):
+            await look(deployed, value, later=60.0)
+        assert len(deployed.harness.cluster.writes) == before
+        await look(deployed, 2.0, later=60.0)
+        assert len(deployed.harness.cluster.writes) == before + 1
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize(
+    ("retraining", "asked"),
+    [
+        ({"triggers": [QUERY]}, 1),
+        ({"triggers": [QUERY], "suspend": True}, 1),
+        ({"triggers": [QUERY], "enabled": False}, 0),
+        ({}, 0),
+    ],
+)
+def test_prometheus_is_asked_for_loops_that_are_on(retraining: dict[str, Any], asked: int) -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(**retraining)
+        assert len(await look(deployed, 1.0)) == asked
+
+    asyncio.run(life())
+
+
+def test_a_query_that_nobody_can_ask_is_refused() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        bad = QUERY | {"query": 'sum(complaints{model="{{pod}}"})'}
+        await deployed.change(retraining=deployed.stored["spec"]["retraining"] | {"triggers": [bad]})
+        assert deployed.condition("Accepted") == ("False", "InvalidQuery")
+        ModelDeployment.from_wire(deployed.stored)
+
+    asyncio.run(life())

@@ -1,0 +1,156 @@
+"""The gain of one model over another on the same rows, where rows count more than one answer or belong together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tuneloop_api.statistics.challenger import gain_of_pairs
+from tuneloop_trainer.evaluation.classification import paired_rows
+from tuneloop_trainer.evaluation.intervals import Bootstrap
+from tuneloop_trainer.evaluation.paired_scores import compare_scores
+from tuneloop_trainer.evaluation.predictions import Predictions
+from tuneloop_trainer.evaluation.spans import paired_spans, span_f1
+
+CLASSES = ["negative", "positive"]
+TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
+BOOTSTRAP = Bootstrap(resamples=4000)
+
+
+def predictions(labels, predicted, *, lengths=None, classes=2) -> Predictions:
+    values = np.eye(classes, dtype=np.float32)[np.array(predicted)]
+    lengths = [1] * len(labels) if lengths is None else lengths
+    return Predictions(
+        values=values,
+        labels=np.array(labels),
+        rows=np.arange(len(lengths)),
+        offsets=np.cumsum([0, *lengths]),
+    )
+
+
+def answers(seed: int, rows: int = 300, *, wrong: float = 0.2):
+    """Truth, and the answers of two models that are wrong on different rows."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, 2, rows)
+    return truth, *(np.where(generator.random(rows) < share, 1 - truth, truth) for share in (wrong / 2, wrong))
+
+
+def test_rows_of_one_answer_each_have_the_exact_limits():
+    truth, challenger, champion = answers(1)
+    whole, *_ = paired_rows(predictions(truth, challenger), champion, CLASSES)
+    found = compare_scores(whole, groups=None, bootstrap=BOOTSTRAP, level=0.05)
+    better, worse = (
+        ((challenger == truth) & (champion != truth)).sum(),
+        ((champion == truth) & (challenger != truth)).sum(),
+    )
+    assert found.method == "paired-exact"
+    assert (found.challenger_only, found.champion_only) == (better, worse)
+    assert found.gain == gain_of_pairs(better, worse, len(truth))
+
+
+def test_slices_are_the_classes_that_occur():
+    truth = [1, 1, 1]
+    slices = paired_rows(predictions(truth, [1, 0, 1]), np.array([1, 1, 1]), CLASSES)[1:]
+    assert [(part.name, part.rows.tolist()) for part in slices] == [("positive", [0, 1, 2])]
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10_000))
+def test_to_swap_the_models_mirrors_the_gain(seed):
+    truth, challenger, champion = answers(seed, 60)
+    groups = np.arange(60) // 3
+    one, other = (
+        compare_scores(
+            paired_rows(predictions(truth, first), second, CLASSES)[0],
+            groups=groups,
+            bootstrap=Bootstrap(resamples=200),
+            level=0.05,
+        )
+        for first, second in ((challenger, champion), (champion, challenger))
+    )
+    assert one.gain.value == pytest.approx(-other.gain.value)
+    assert (one.challenger_only, one.champion_only) == (other.champion_only, other.challenger_only)
+    assert one.gain.discordant == other.gain.discordant
+
+
+def test_groups_are_drawn_whole_so_that_copies_of_a_row_add_no_evidence():
+    truth, challenger, champion = answers(2, 100)
+    copies = 10
+    single = compare_scores(
+        paired_rows(predictions(truth, challenger), champion, CLASSES)[0],
+        groups=np.repeat(np.arange(50), 2),
+        bootstrap=BOOTSTRAP,
+        level=0.05,
+    )
+    repeated = compare_scores(
+        paired_rows(
+            predictions(np.tile(truth, copies), np.tile(challenger, copies)), np.tile(champion, copies), CLASSES
+        )[0],
+        groups=np.tile(np.repeat(np.arange(50), 2), copies),
+        bootstrap=BOOTSTRAP,
+        level=0.05,
+    )
+    assert repeated.method == "clustered-bca"
+    assert (repeated.gain.low, repeated.gain.high) == pytest.approx((single.gain.low, single.gain.high))
+
+
+@pytest.mark.parametrize(("share", "spread"), [(0.5, 1.0), (0.9, 3.0)])
+def test_the_bootstrap_is_that_of_scipy(share, spread):
+    generator = np.random.default_rng(4)
+    rows = np.stack([generator.binomial(8, share, 80), generator.poisson(spread, 80) + 8], axis=1)
+    ratio = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
+    low, high = Bootstrap(resamples=20_000).bca_of_sums(rows, ratio, level=0.05)
+    expected = stats.bootstrap(
+        (rows[:, 0], rows[:, 1]),
+        lambda first, second, axis: first.sum(axis=axis) / second.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=20_000,
+        confidence_level=0.9,
+        method="BCa",
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03 * width)
+
+
+def test_rows_that_all_agree_give_no_limits():
+    assert BOOTSTRAP.bca_of_sums(np.ones((20, 2)), lambda sums: sums[..., 0] / sums[..., 1], level=0.05) == (None, None)
+
+
+@pytest.mark.parametrize(("group_size", "noise"), [(5, 0.3)])
+def test_an_equal_challenger_is_found_better_no_more_often_than_the_level_allows(group_size, noise):
+    """Answers of a group are right or wrong together: limits that took rows alone would be wrong far more often."""
+    generator, groups = np.random.default_rng(6), np.repeat(np.arange(100), group_size)
+    truth, found = np.zeros(len(groups), dtype=np.int64), []
+    for _ in range(400):
+        models = [np.repeat(generator.random(100) < noise, group_size).astype(np.int64) for _ in range(2)]
+        whole = paired_rows(predictions(truth, models[0]), models[1], CLASSES)[0]
+        found.append(compare_scores(whole, groups=groups, bootstrap=Bootstrap(resamples=300), level=0.05).gain.low > 0)
+    assert sum(found) <= stats.binom.ppf(0.999, len(found), 0.06)
+
+
+def test_spans_are_compared_row_by_row_and_type_by_type():
+    truth = [1, 2, 0, 3, 0, 0]
+    challenger = [1, 2, 0, 3, 0, 0]
+    champion = np.array([1, 0, 0, 3, 0, 3])
+    lengths = [3, 1, 2]
+    whole, *types = paired_spans(predictions(truth, challenger, lengths=lengths, classes=4), champion, TAGS)
+    found = compare_scores(whole, groups=None, bootstrap=BOOTSTRAP, level=0.05)
+    assert (found.challenger, found.champion) == pytest.approx((1.0, 0.4))
+    assert (found.challenger_only, found.champion_only, found.gain.discordant) == (2, 0, 2)
+    assert {part.name: part.rows.tolist() for part in types} == {"LOC": [1, 2], "PER": [0]}
+
+
+def test_the_metric_of_spans_is_that_of_the_evaluation():
+    generator = np.random.default_rng(8)
+    truth, challenger, champion = (generator.integers(0, 4, 400) for _ in range(3))
+    made = predictions(truth, challenger, lengths=[10] * 40, classes=4)
+    whole = paired_spans(made, champion, TAGS)[0]
+    found = compare_scores(whole, groups=None, bootstrap=BOOTSTRAP, level=0.05)
+    assert found.challenger == pytest.approx(span_f1(made, challenger, TAGS, BOOTSTRAP).value)
+    assert found.champion == pytest.approx(span_f1(made, champion, TAGS, BOOTSTRAP).value)
+    assert found.gain.low < found.gain.value < found.gain.high

@@ -1,0 +1,102 @@
+"""The gain of one model over another on the same rows, with one-sided limits.
+
+Rows of one right or wrong answer each have exact limits. Where a row counts more (spans), or rows belong together (groups), whole groups are drawn: limits by the
+bias-corrected and accelerated bootstrap (BCa; Efron and Tibshirani 1993, chapter 14).
+
+Shapes: N = rows of the set, n = rows of a slice, K = sums that the metric is made of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tuneloop_api.statistics.challenger import Gain, gain_of_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from tuneloop_trainer.evaluation.intervals import Bootstrap
+    from tuneloop_trainer.evaluation.metrics import Floats, Integers
+
+Method = Literal["paired-exact", "clustered-bca"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedScores:
+    """What each row adds to a metric of both models."""
+
+    name: str | None
+    """Of the slice: a class, or a type of spans; None: all rows."""
+    rows: Integers
+    """[n] indexes of the rows in the set."""
+    challenger: Integers
+    """[n, K] what the challenger's answer adds to the sums."""
+    champion: Integers
+    statistic: Callable[[NDArray[Any]], Floats]
+    """Sums [..., K] → the metric, [...]."""
+    errors: Callable[[NDArray[Any]], Integers]
+    """Sums [..., K] → how many errors they hold, [...]."""
+    zero_one: bool
+    """Whether a row is one answer, right or wrong, and the metric the share of right ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedResult:
+    """The metric of both models, and their difference."""
+
+    challenger: float
+    champion: float
+    challenger_only: int
+    """Rows, or groups, on which the challenger has fewer errors."""
+    champion_only: int
+    gain: Gain
+    method: Method
+
+
+def compare_scores(
+    scores: PairedScores, *, groups: Integers | None, bootstrap: Bootstrap, level: float
+) -> PairedResult:
+    """Return the gain of the challenger. groups: [N] the group of each row of the set, None: rows do not belong together. level: of each limit."""
+    both = np.stack([scores.challenger, scores.champion], axis=1)
+    if groups is not None:
+        both = _summed_by_group(both, groups[scores.rows])
+    errors = scores.errors(both)
+    challenger_only, champion_only = int((errors[:, 0] < errors[:, 1]).sum()), int((errors[:, 0] > errors[:, 1]).sum())
+    challenger, champion = (float(scores.statistic(both[:, model].sum(axis=0))) for model in (0, 1))
+    is_exact = scores.zero_one and len(both) == len(scores.rows)
+    if is_exact:
+        gain = gain_of_pairs(challenger_only, champion_only, len(both), level=level)
+    else:
+        low, high = bootstrap.bca_of_sums(
+            both.reshape(len(both), -1),
+            lambda sums: scores.statistic(_of(sums, both, 0)) - scores.statistic(_of(sums, both, 1)),
+            level=level,
+        )
+        discordant = int((both[:, 0] != both[:, 1]).any(axis=1).sum())
+        gain = Gain(value=challenger - champion, low=low, high=high, discordant=discordant)
+    return PairedResult(
+        challenger=challenger,
+        champion=champion,
+        challenger_only=challenger_only,
+        champion_only=champion_only,
+        gain=gain,
+        method="paired-exact" if is_exact else "clustered-bca",
+    )
+
+
+def _of(sums: NDArray[Any], both: Integers, model: int) -> NDArray[Any]:
+    """Return the sums of one model, [..., K], of those of both, [..., 2 K]."""
+    width = both.shape[2]
+    return sums[..., model * width : (model + 1) * width]
+
+
+def _summed_by_group(both: Integers, groups: Integers) -> Integers:
+    _, number = np.unique(groups, return_inverse=True)
+    summed = np.zeros((int(number.max(initial=-1)) + 1, *both.shape[1:]), dtype=np.int64)
+    np.add.at(summed, number, both)
+    return summed

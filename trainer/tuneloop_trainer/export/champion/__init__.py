@@ -1,0 +1,1 @@
+"""The comparison with the model that the result is to replace (`evaluation.compareWith`)."""
