@@ -15,8 +15,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_CEL_WORDS = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
+)
 EXAMPLE = "; for example "
 """Text before the example in a message. Where the given value is known, the message shows the value before this text."""
+
+
+def in_cel(name: str) -> str:
+    """Return a field's name on the wire as CEL writes it: a word of CEL's own stands between underscores (Kubernetes, "Validation rules")."""
+    return f"__{name}__" if name in _CEL_WORDS else name
 
 
 @dataclass(frozen=True, kw_only=True)
