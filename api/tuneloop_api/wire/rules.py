@@ -15,31 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_CEL_WORDS = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
+_CEL_WORDS = frozenset({
+    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "namespace", "null", "package", "return", "true", "var",
+    "void", "while",
+})  # fmt: skip
 EXAMPLE = "; for example "
 """Text before the example in a message. Where the given value is known, the message shows the value before this text."""
 
