@@ -74,12 +74,12 @@ def walk(spec: Trigger, answers: list[Mapping[str, float] | None], *, step: floa
     return Walk(fired=fired, first=fired[0] if fired else None)
 
 
-def requests(rng: np.random.Generator, *, count: int, shift: float = 0.0) -> np.ndarray:
-    """Return the features of a day's requests, float [N, FEATURES], N about count. shift: of the first feature, in standard deviations."""
+def requests(rng: np.random.Generator, *, count: int, shift: float = 0.0, alike: float = ALIKE) -> np.ndarray:
+    """Return the features of a day's requests, float [N, FEATURES], N about count. shift: of the first feature, in standard deviations; alike: as ALIKE."""
     users = rng.geometric(1 / A_USER, max(1, count // A_USER))
     of_user = np.repeat(rng.normal(size=(users.size, FEATURES)), users, axis=0)
     hour = rng.vonmises(0.0, 1.0, users.sum())[:, None]
-    found = ALIKE**0.5 * of_user + (1 - ALIKE) ** 0.5 * rng.normal(size=of_user.shape) + CYCLE * np.sin(hour)
+    found = alike**0.5 * of_user + (1 - alike) ** 0.5 * rng.normal(size=of_user.shape) + CYCLE * np.sin(hour)
     found[:, 0] += shift
     return found
 
@@ -216,7 +216,9 @@ def streams(rng: np.random.Generator, *, days: int, count: int) -> dict[str, np.
     for name, shift in (("unchanged", 0.0), ("0.2", 0.2), ("0.5", 0.5), ("1", 1.0)):
         each = [requests(rng, count=2 * count, shift=shift if day else 0.0)[:count] for day in range(days + 1)]
         found[name] = np.stack(each).astype(np.float32)
-    return found
+    apart = np.random.default_rng(days)
+    each = [requests(apart, count=2 * count, alike=0.0)[:count] for _ in range(days + 1)]
+    return found | {"independent": np.stack(each).astype(np.float32)}
 
 
 def of_streams(given: Mapping[str, np.ndarray]) -> Iterator[str]:

@@ -24,6 +24,7 @@ SMALLEST = {
     "EnvVariable": {"name": "A", "value": "b"},
     "Volume": {"name": "a", "mountPath": "/a", "secret": {}},
     "ServedModel": {"uri": "pvc://models/a"},
+    "Trigger": {"name": "a", "type": "manual"},
     "AdapterSource": {"name": "a", "uri": "pvc://models/a"},
 }
 # For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
@@ -63,6 +64,9 @@ EXAMPLES = {
     "url path": (["/a", "/v2/health/ready", "/~a/.b_c-d", "/.."], ["", "/", "a", "/a/", "//a", "/a//b", "/a?b", "/a#b", "/a b", "/a%20", "/ä", "/a\n"]),
     "interface": (["eth0", "br-ex", "eth0.100", "bond_0"], ["", "-a", ".a", "a b", "^docker", "=eth0", "a,b", "a/b", "ä", "a\n"]),
     "digest": ([f"sha256:{HEX}"], [f"sha256:{HEX[1:]}", f"SHA256:{HEX}", HEX, f"sha256:{HEX[1:]}G"]),
+    "feature": (["confidence", "top_2", "a-b.c", "0", "_"], ["", "-a", "a-", ".a", "A", "a b", "a/b", "ä", "a\n"]),
+    "cron": (["30 2 * * 6", "*/5 8-18 1,15 JAN MON#1", "0 0 L * *"], ["", "0 0 * *", "0 0 0 * * *", "0  0 * * *", " 0 0 * * *", "@daily", "0 0 * * *\n", "0 0 * * ?"]),
+    "zone": (["Europe/Berlin", "Etc/GMT+1", "America/Argentina/Buenos_Aires", "America/Port-au-Prince", "UTC"], ["", "/a", "a/", "a//b", "../a", "a b", "1a", "ä", "a\n"]),
     "reason": (["A", "AsExpected", "a:b"], ["", "1A", "A b", "A:"]),
 }  # fmt: skip
 WRONG_TYPES = {

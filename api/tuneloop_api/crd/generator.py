@@ -18,7 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from tuneloop_api.crd.yaml_text import to_yaml
 from tuneloop_api.v1alpha1 import GROUP, VERSION, FineTuneJob, ModelDeployment
 from tuneloop_api.wire.quantities import INT_OR_STRING
-from tuneloop_api.wire.rules import EXAMPLE
+from tuneloop_api.wire.rules import EXAMPLE, in_cel
 from tuneloop_api.wire.text_formats import TEXT_FORMATS
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _validation(rule: Rule, properties: Json) -> Json:
         sentence, example, rest = rule.message.replace("%", "%%").partition(EXAMPLE)
         text = json.dumps(f"{sentence}; found %s{example}{rest}")
         written["messageExpression"] = (
-            f"{text}.format([self.{rule.field}])"  # unlike `+`, its cost is known to be small
+            f"{text}.format([self.{in_cel(rule.field)}])"  # unlike `+`, its cost is known to be small
         )
     return written | ({"fieldPath": f".{rule.field}"} if rule.field else {})
 

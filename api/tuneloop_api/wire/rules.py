@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_CEL_WORDS = frozenset({
+    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "namespace", "null", "package", "return", "true", "var",
+    "void", "while",
+})  # fmt: skip
 EXAMPLE = "; for example "
 """Text before the example in a message. Where the given value is known, the message shows the value before this text."""
+
+
+def in_cel(name: str) -> str:
+    """Return a field's name on the wire as CEL writes it: a word of CEL's own stands between underscores (Kubernetes, "Validation rules")."""
+    return f"__{name}__" if name in _CEL_WORDS else name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from tuneloop_api.crd.generator import _validation
 from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger, TriggerType
 
 Given = dict[str, Any]
@@ -93,3 +94,10 @@ def test_a_field_of_another_type_is_refused_by_its_name(type_: str, field: str):
 )
 def test_a_rule_calls_one_field_wrong_just_behind_its_border(type_: str, fields: Given, wrong: list[str]):
     assert wrong_fields(type_, **fields) == wrong
+
+
+def test_a_field_whose_name_is_a_word_of_cel_is_escaped_in_rules_and_messages():
+    written = [_validation(rule, {"for": {"type": "string"}}) for rule in Trigger.rules if rule.field == "for"]
+    texts = [text for rule in written for text in (rule["rule"], rule["messageExpression"])]
+    assert len(texts) == 4
+    assert all("self.__for__" in text and "self.for" not in text for text in texts)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import Duration, positive_duration
 from tuneloop_api.wire.model import SpecModel
-from tuneloop_api.wire.rules import Rule, applies_only
+from tuneloop_api.wire.rules import Rule, applies_only, in_cel
 from tuneloop_api.wire.text_formats import CRON, FEATURE_NAME, GATE_NAME, TIME_ZONE
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def _only(field: str, *types: TriggerType) -> Rule:
 
 
 def _of_for(rule: Rule) -> Rule:
-    """Return a rule of the field `for`: the word is a keyword in Python, and is written `__for__` in CEL."""
-    return replace(rule, field="for", cel=rule.cel.replace("self.for_", "self.__for__"))
+    """Return a rule of the field `for`, whose name is a keyword in Python and in CEL."""
+    return replace(rule, field="for", cel=rule.cel.replace("self.for_", f"self.{in_cel('for')}"))
 
 
 def _required(type_: TriggerType, cel: str, message: str, holds: Callable[[Trigger], bool]) -> Rule:

@@ -105,6 +105,12 @@ def test_a_clock_that_goes_back_fires_nothing():
     assert walk.states(every(30, HIGH, begin=-DAY, end=-DAY + 30 * MINUTE))[-1] is PENDING
 
 
+def test_a_clock_that_goes_back_a_little_begins_the_hour_anew():
+    walk = Walk(PROMQL)
+    walk.states(every(30, HIGH, end=50 * MINUTE))
+    assert walk.states(every(30, HIGH, begin=30 * MINUTE, end=89 * MINUTE))[-1] is PENDING
+
+
 def test_a_clock_that_goes_forward_fires_nothing():
     walk = Walk(PROMQL)
     walk.look(0, HIGH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trigger_walks import ACCURACY, DRIFT, ERROR, FIRING, NO_DATA, PROMQL, UNKNOWN, Walk, trigger
 
@@ -22,6 +22,7 @@ ALL = MEASURED | {
     "newData": trigger("newData", minNewSamples=5),
     "manual": trigger("manual"),
 }
+WALKS = settings(max_examples=50, deadline=None)
 steps = st.sampled_from([-86400, -3600, -1, 0, 1, 30, 45, 60, 179, 181, 3600, 43200, 86400, 86430, 172801])
 words = st.sampled_from(["beyond", "beyond", "beyond", "back", "none", "error"])
 walks = st.lists(st.tuples(steps, words), min_size=1, max_size=60)
@@ -32,6 +33,7 @@ def answer(type_: str, word: str):
 
 
 @pytest.mark.parametrize("type_", [*MEASURED, "newData"])
+@WALKS
 @given(walk=st.lists(st.tuples(steps, st.sampled_from(["none", "error"])), min_size=1, max_size=40))
 def test_no_walk_without_answers_fires(type_, walk):
     seen, at = Walk(ALL[type_]), 0.0
@@ -41,6 +43,7 @@ def test_no_walk_without_answers_fires(type_, walk):
 
 
 @pytest.mark.parametrize("type_", MEASURED)
+@WALKS
 @given(walk=walks)
 def test_a_trigger_that_begins_to_fire_has_evidence_for_as_long_as_it_needs(type_, walk):
     """The rows are found here from the walk alone: a row ends with a number that is back, a long gap, or a clock that goes back."""
@@ -61,6 +64,7 @@ def test_a_trigger_that_begins_to_fire_has_evidence_for_as_long_as_it_needs(type
 
 
 @pytest.mark.parametrize("type_", MEASURED)
+@WALKS
 @given(walk=st.lists(st.tuples(steps, st.sampled_from(["back", "none", "error"])), min_size=1, max_size=60))
 def test_numbers_that_are_never_beyond_never_fire(type_, walk):
     seen, at = Walk(MEASURED[type_]), 0.0
@@ -70,6 +74,7 @@ def test_numbers_that_are_never_beyond_never_fire(type_, walk):
 
 
 @pytest.mark.parametrize("type_", ALL)
+@WALKS
 @given(walk=walks, tokens=st.lists(st.sampled_from(["", "a", "b"]), min_size=60, max_size=60))
 def test_an_operator_that_restarts_after_every_look_says_the_same(type_, walk, tokens):
     steady, restarted, at = Walk(ALL[type_]), Walk(ALL[type_]), 0.0

@@ -72,6 +72,14 @@ def test_a_clock_that_goes_back_fires_nothing_and_the_same_time_has_the_same_key
     assert walk.look(TO_SLOT).key == key
 
 
+def test_a_clock_that_was_a_month_ahead_loses_no_time_afterwards():
+    walk = Walk(DAILY)
+    walk.look(0)
+    key = walk.look(TO_SLOT + 30 * DAY).key
+    assert walk.look(60, handled=frozenset({key})).state is INACTIVE
+    assert walk.look(TO_SLOT).key not in {"", key}
+
+
 def test_another_revision_does_not_lose_a_time():
     walk = Walk(DAILY)
     walk.look(0)
