@@ -114,6 +114,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),
     (FineTuneJob, {"resources": {"processesPerNode": 2}}, "spec.resources.processesPerNode: Invalid value: must be at most gpusPerNode"),
     (FineTuneJob, {"output": {"mergeAdapter": False, "formats": ["safetensors", "onnx"]}}, "spec.output.formats: Forbidden: onnx and onnx-int8 need the whole model"),
+    (FineTuneJob, {"evaluation": {"compareWith": {"uri": "pvc://models/served", "recent": [TRAIN | {"labelRule": {"above": 0, "names": ["a", "a"]}}]}}}, "spec.evaluation.compareWith.recent[0].labelRule.names: Invalid value: must be two different names"),
     (FineTuneJob, {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}, "output": {"mergeAdapter": False}}, "spec.evaluation.compareWith: Forbidden: needs a whole model to compare"),
     (FineTuneJob, {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}, "data": {"train": [TRAIN], "split": {"method": "random"}}}, "spec.evaluation.compareWith: Forbidden: cannot be combined with data.split.method: random"),
     (FineTuneJob, {"method": {"type": "full"}, "output": {"mergeAdapter": False}}, "spec.output.mergeAdapter: Forbidden: applies only to method.type: lora"),

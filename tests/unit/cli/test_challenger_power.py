@@ -81,3 +81,10 @@ def test_the_rows_that_are_needed_find_the_gain_with_80_percent() -> None:
     assert rows is not None
     exact = summed(Verdict.BETTER, improvement, Rules(margin=0.03, min_improvement=0.0), rows=rows, gain=0.03)
     assert exact == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_gain_over_the_improvement_that_is_asked_for_needs_more_rows() -> None:
+    few, many = rows_needed(0.03, 0.0), rows_needed(0.03, 0.01)
+    assert few is not None
+    assert many is not None
+    assert 1.8 * few < many < 2.7 * few  # (3 / (3 - 1))²

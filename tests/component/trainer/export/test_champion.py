@@ -47,6 +47,7 @@ def test_the_same_model_is_inconclusive_without_a_discordant_pair(runs, base, po
     assert found.verdict == result.comparison.verdict == "Inconclusive"
     assert found.champion.model_digest == found.challenger.model_digest
     assert golden.champion_calibration_error == golden.challenger_calibration_error
+    assert golden.challenger == next(metric.value for metric in result.metrics if metric.name == "accuracy")
     verify_artifact(Path(result.artifact_path), result.digest)
 
 

@@ -23,7 +23,8 @@ from tuneloop_api.contract.results import ExportResult, TrainResult
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
 from tuneloop_trainer.evaluation.metrics import accuracy, class_prior_entropy, confusion_matrix, log_losses, per_class
-from tuneloop_trainer.evaluation.predictions import read_predictions
+from tuneloop_trainer.evaluation.paired_scores import PairedScores
+from tuneloop_trainer.evaluation.predictions import Predictions, read_predictions
 from tuneloop_trainer.methods import METHODS
 from tuneloop_trainer.methods.method import Method
 from tuneloop_trainer.tasks import TASKS
@@ -72,6 +73,26 @@ def evaluate(*, validation: Any, test: Any, labels: Any, bootstrap: Any) -> Eval
     return Evaluation(metrics=metrics, confusion=table, classes=scores, temperature=1.0)
 
 
+def paired(test: Predictions, champion: Any, _labels: Any) -> list[PairedScores]:
+    challenger, other = (
+        np.stack(
+            [np.bincount(test.row_of_target, weights=hits, minlength=len(test.rows)), np.diff(test.offsets)], axis=1
+        )
+        for hits in (test.predicted == test.labels, champion == test.labels)
+    )
+    return [
+        PairedScores(
+            name=None,
+            rows=np.arange(len(test.rows)),
+            challenger=challenger.astype(np.int64),
+            champion=other.astype(np.int64),
+            statistic=lambda sums: sums[..., 0] / sums[..., 1],
+            errors=lambda sums: sums[..., 1] - sums[..., 0],
+            zero_one=False,
+        )
+    ]
+
+
 def fit_baselines(dataset: Path, *, seed: int, beat: Any) -> list[Baseline]:
     del seed, beat
     commonest = np.bincount(target_labels(open_split(dataset, "train"))).argmax()
@@ -103,6 +124,7 @@ TOKEN_VOTES = Task(
     gain=lambda test, baseline, _labels, bootstrap: bootstrap.of_accuracy_difference(
         test.predicted == test.labels, baseline == test.labels
     ),
+    paired=paired,
     fit_baselines=fit_baselines,
     rival="commonest",
     rival_title="the commonest class",

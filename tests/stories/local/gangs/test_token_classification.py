@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def write_conll(path: Path, rows: list[tuple[list[str], list[str]]]) -> Path:
     return path
 
 
-def whole_job(folder: Path, *, method: str, steps: int) -> Done:
+def whole_job(folder: Path, *, method: str, steps: int, **evaluation: Any) -> Done:
     config = run_config(
         folder,
         task="token-classification",
@@ -49,7 +50,7 @@ def whole_job(folder: Path, *, method: str, steps: int) -> Done:
         gang={"gpusPerNode": 0, "processesPerNode": 2},
         deepspeed={"stage": 2},
         checkpoint={"everySteps": 100},
-        evaluation={"bootstrapSamples": 200},
+        evaluation={"bootstrapSamples": 200} | evaluation,
     )
     job = Job(config)
     return Done(job, job.prepare(), job.train(), job.export())
@@ -116,8 +117,25 @@ def test_the_memory_of_a_rank_is_planned(done):
     assert done.prepared.memory.total > done.prepared.memory.weights > 0
 
 
-def test_bitfit_publishes_a_whole_model_in_which_only_biases_and_the_head_differ(tmp_path):
-    done = whole_job(tmp_path, method="bitfit", steps=10)
+@pytest.fixture(scope="module")
+def bitfit(tmp_path_factory, done) -> tuple[Path, Done]:
+    """A model that has hardly learned, beside the one that has."""
+    folder = tmp_path_factory.mktemp("bitfit")
+    beside = {"uri": f"file://{done.exported.artifact_path}"}
+    return folder, whole_job(folder, method="bitfit", steps=10, compareWith=beside)
+
+
+def test_the_spans_of_two_models_are_compared_on_the_same_rows(done, bitfit):
+    _, challenger = bitfit
+    (golden,) = challenger.exported.comparison.sets
+    assert challenger.exported.comparison.verdict == "Worse"
+    assert golden.champion == pytest.approx(done.values()["span_f1"])
+    assert golden.challenger == pytest.approx(challenger.values()["span_f1"])
+    assert golden.low < golden.challenger - golden.champion < golden.high < -0.03
+
+
+def test_bitfit_publishes_a_whole_model_in_which_only_biases_and_the_head_differ(bitfit):
+    tmp_path, done = bitfit
     artifact = Path(done.exported.artifact_path)
     assert json.loads((artifact / "manifest.json").read_text())["task"] == "token-classification"
     assert [path.name for path in artifact.iterdir() if path.is_dir()] == ["model"]

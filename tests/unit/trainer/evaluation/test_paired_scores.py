@@ -97,28 +97,29 @@ def test_groups_are_drawn_whole_so_that_copies_of_a_row_add_no_evidence():
     assert (repeated.gain.low, repeated.gain.high) == pytest.approx((single.gain.low, single.gain.high))
 
 
-@pytest.mark.parametrize(("share", "spread"), [(0.5, 1.0), (0.9, 3.0)])
-def test_the_bootstrap_is_that_of_scipy(share, spread):
+@pytest.mark.parametrize("rows", [20, 60])
+def test_the_bootstrap_is_that_of_scipy(rows):
+    """Few and skewed rows: there the correction for bias and the acceleration move the limits by a third of their distance."""
     generator = np.random.default_rng(4)
-    rows = np.stack([generator.binomial(8, share, 80), generator.poisson(spread, 80) + 8], axis=1)
-    ratio = lambda sums: sums[..., 0] / sums[..., 1]  # noqa: E731
-    low, high = Bootstrap(resamples=20_000).bca_of_sums(rows, ratio, level=0.05)
+    sums = np.stack([generator.geometric(0.1, rows) ** 2, np.ones(rows, dtype=np.int64)], axis=1)
+    low, high = Bootstrap(resamples=20_000).bca_of_sums(sums, lambda of: of[..., 0] / of[..., 1], level=0.05)
     expected = stats.bootstrap(
-        (rows[:, 0], rows[:, 1]),
-        lambda first, second, axis: first.sum(axis=axis) / second.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=20_000,
-        confidence_level=0.9,
-        method="BCa",
-        rng=np.random.default_rng(5),
+        (sums[:, 0],), np.mean, n_resamples=20_000, confidence_level=0.9, method="BCa", rng=np.random.default_rng(5)
     ).confidence_interval
     width = expected.high - expected.low
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03 * width)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.02 * width)
 
 
 def test_rows_that_all_agree_give_no_limits():
     assert BOOTSTRAP.bca_of_sums(np.ones((20, 2)), lambda sums: sums[..., 0] / sums[..., 1], level=0.05) == (None, None)
+
+
+def test_a_slice_keeps_the_groups_of_its_own_rows():
+    truth, challenger, champion = np.repeat([0, 1], 40), np.zeros(80, dtype=np.int64), np.ones(80, dtype=np.int64)
+    groups = np.r_[np.arange(40), np.repeat(np.arange(10), 4)]
+    positive = paired_rows(predictions(truth, challenger), champion, CLASSES)[2]
+    found = compare_scores(positive, groups=groups, bootstrap=BOOTSTRAP, level=0.05)
+    assert (positive.name, found.champion_only, found.method) == ("positive", 10, "clustered-bca")
 
 
 @pytest.mark.parametrize(("group_size", "noise"), [(5, 0.3)])
