@@ -1,4 +1,4 @@
-"""What a gate with a query needs of this machine: it is looked for before anything starts."""
+"""What an object that asks Prometheus needs of this machine: it is looked for before anything starts."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ from tuneloop_cli.local.prometheus.program import cache_folder, present_program
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tuneloop_operator.cluster import Manifest
 
 
 def missing_for_queries(manifest: Manifest) -> list[Refusal]:
-    """Return a refusal if an object has a gate with a query, and there is no Prometheus on this machine."""
-    if not has_query(manifest) or present_program(cache_folder()) is not None:
+    """Return a refusal if an object asks Prometheus, and there is none on this machine."""
+    place = next(_asking(manifest), None)
+    if place is None or present_program(cache_folder()) is not None:
         return []
-    place, gate = next((number, gate) for number, gate in enumerate(_gates(manifest)) if _asks(gate))
-    field = "query" if "query" in gate else "metric"
+    field, given = place
     return [
         Refusal(
             reason="PrometheusMissing",
-            field=f"spec.rollout.gates[{place}].{field}",
-            given=ascii(gate[field])[:100],
-            allowed="Prometheus answers queries and knows late labels, and there is none on this machine; a gate with another metric needs none",
+            field=field,
+            given=ascii(given)[:100],
+            allowed="Prometheus answers queries, knows late labels and keeps counts, and there is none on this machine; a gate with another metric needs none",
             example="sudo apt-get install prometheus, or another `prometheus` on PATH",
         )
     ]
 
 
-def has_query(manifest: Manifest) -> bool:
-    """Whether an object has a gate that asks Prometheus."""
-    return any(map(_asks, _gates(manifest)))
+def asks_prometheus(manifest: Manifest) -> bool:
+    """Whether an object has a gate or a baseline for which Prometheus is asked."""
+    return next(_asking(manifest), None) is not None
 
 
-def _asks(gate: Manifest) -> bool:
-    return "query" in gate or gate.get("metric") in ON_FEEDBACK
-
-
-def _gates(manifest: Manifest) -> list[Manifest]:
-    found: list[Manifest] = (manifest["spec"].get("rollout") or {}).get("gates") or []
-    return found
+def _asking(manifest: Manifest) -> Iterator[tuple[str, object]]:
+    """Yield the fields for which Prometheus is asked, with what they hold."""
+    spec = manifest["spec"]
+    for place, gate in enumerate((spec.get("rollout") or {}).get("gates") or ()):
+        if "query" in gate or gate.get("metric") in ON_FEEDBACK:
+            field = "query" if "query" in gate else "metric"
+            yield f"spec.rollout.gates[{place}].{field}", gate[field]
+    if spec.get("monitoring") is not None:
+        yield "spec.monitoring", spec["monitoring"]

@@ -72,6 +72,8 @@ BROKEN_RULES = [
     *((ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": "FeedbackAccuracy", "margin": 0.03}]}} | given, "spec.rollout.gates: Forbidden: FeedbackAccuracy applies only with feedback") for given in ({}, {"feedback": {"enabled": False}})),
     (ModelDeployment, {"feedback": {"labelDelay": "0s"}}, "spec.feedback.labelDelay: Invalid value: must be longer than 0s"),
     (ModelDeployment, {"feedback": {}, "image": "a", "runtime": {"type": "Custom"}}, "spec.feedback: Forbidden: applies only to runtime.type: Builtin"),
+    (ModelDeployment, {"monitoring": {"baselineWindow": "0s"}}, "spec.monitoring.baselineWindow: Invalid value: must be longer than 0s"),
+    (ModelDeployment, {"monitoring": {}, "image": "a", "runtime": {"type": "Custom"}}, "spec.monitoring: Forbidden: applies only to runtime.type: Builtin"),
     (ModelDeployment, {"rollout": {"onThinTraffic": "Replay"}}, "spec.rollout.onThinTraffic: Forbidden: Replay applies only with a golden set"),
     *((ModelDeployment, {"rollout": {"shadow": {"percent": 50}} | given}, "spec.rollout.shadow: Forbidden: applies only to strategy: Shadow, and to gates on Errors, Latency or Agreement") for given in ({}, {"strategy": "BlueGreen"}, {"gates": [{"name": "a", "query": "up", "compare": "Absolute", "margin": 1}]})),
     (ModelDeployment, {"rollout": {"shadow": {"minRequests": 50}, "gates": [{"name": "a", "metric": "Errors", "margin": 0.01}]}}, "spec.rollout.shadow.minRequests: Forbidden: applies only to strategy: Shadow and BlueGreen"),
