@@ -25,7 +25,7 @@ BY_NAME = {name: row for section in SECTIONS for name, row in rows(section).item
 OF = {"namespace": "team", "deployment": "reviews", "pod": "a"}
 
 
-def series(name: str, values: str, **labels: str) -> dict[str, str]:
+def series(name: str, values: str, /, **labels: str) -> dict[str, str]:
     """Return a series. Labels that do not matter get any value."""
     base = without_part(name)
     wanted = BY_NAME[base].labels | {"namespace", "deployment", "pod"} | ({"le"} if name.endswith("_bucket") else set())
@@ -45,9 +45,13 @@ def sample(value: float, **labels: str) -> dict[str, Any]:
     return {"labels": written({"namespace": "team", "deployment": "reviews"} | labels), "value": value}
 
 
-def check_rules(folder: Path, test: dict[str, Any], *, files: Iterable[Path] = (RULES,)) -> None:
-    """Let promtool run one test of these files of rules; fail with what it wrote."""
-    document = {"rule_files": [str(file) for file in files], "tests": [{"interval": "1m"} | test]}
+def check_rules(folder: Path, *tests: dict[str, Any], files: Iterable[Path] = (RULES,), every: str = "1m") -> None:
+    """Let promtool run tests of these files of rules; fail with what it wrote. every: time between two evaluations, and samples where a test names none."""
+    document = {
+        "rule_files": [str(file) for file in files],
+        "evaluation_interval": every,
+        "tests": [{"interval": every} | test for test in tests],
+    }
     written_test = folder / "rules_test.yaml"
     written_test.write_text(json.dumps(document))
     status, output = promtool("test", "rules", str(written_test))

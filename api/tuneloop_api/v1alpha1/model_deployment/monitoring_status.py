@@ -18,7 +18,7 @@ class FeatureCounts(MessageModel):
 
     name: ShortText
     """Name of the feature in the artifact's `monitoring.json`."""
-    counts: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=MOST_BINS)]
+    counts: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=MOST_BINS)]
     """Number of texts in each bin."""
 
 
@@ -28,10 +28,10 @@ class Baseline(MessageModel):
     revision: ShortText
     """Hash of artifact and settings, as in `status.stable.revision`."""
     began: Annotated[ShortText, Field(alias="from")]
-    """Begin of the window."""
+    """When the window began: the first request that is counted came later."""
     ended: Annotated[ShortText, Field(alias="to")]
-    """End of the window."""
-    features: Annotated[list[FeatureCounts], Field(min_length=1, max_length=MOST_FEATURES)]
+    """When the window ended, and Prometheus was asked for its counts."""
+    features: Annotated[list[FeatureCounts], Field(max_length=MOST_FEATURES)]
     """Counts by feature, sorted by name."""
 
 
