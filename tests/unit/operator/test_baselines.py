@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from desired_pods import a_deployment
 from log_records import messages_of
 from operator_harness import START, OperatorHarness
 from routed_in_memory import Routed
@@ -15,7 +16,10 @@ from routed_in_memory import Routed
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_api.v1alpha1.model_deployment.monitoring_status import MOST_BINS, MOST_FEATURES
 from tuneloop_operator.controller.baselines import Baselines
+from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.model_deployment.baseline import MOST_SECONDS, wanted_baseline
+from tuneloop_operator.decide.model_deployment.rollout_spec import rollout_spec
+from tuneloop_operator.desired.model_deployment.serving import ArtifactReference, server_config
 from tuneloop_operator.prometheus.answer import Series, Unanswered, Vector
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.state.conditions import stamp
@@ -358,6 +362,21 @@ def test_a_window_reaches_back_as_far_as_prometheus_keeps() -> None:
         assert wanted.seconds == MOST_SECONDS
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("window", "refused"), [("14d", []), ("15d", ["BaselineWindowTooLong"]), ("337h", ["BaselineWindowTooLong"])]
+)
+def test_a_window_that_prometheus_does_not_keep_is_refused(window, refused) -> None:
+    spec = a_deployment(monitoring={"baselineWindow": window}).spec
+    assert [found.reason for found in deployment_refusals(spec, OperatorSettings())] == refused
+
+
+def test_monitoring_makes_no_other_revision_and_offers_no_rejected_one_again() -> None:
+    plain, monitored = a_deployment(), a_deployment(monitoring={"baselineWindow": "7d"})
+    assert rollout_spec(monitored).digest == rollout_spec(plain).digest
+    artifact = ArtifactReference(uri="pvc://models/a", digest=None)
+    assert server_config(monitored, artifact) == server_config(plain, artifact)
 
 
 def test_the_largest_baseline_takes_a_tenth_of_a_status() -> None:
