@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SECTIONS = (
     "Model servers",
-    "Model servers: drift",
+    "Model servers: features",
     "Model servers: feedback",
     "Routers",
     "Operator: deployments",

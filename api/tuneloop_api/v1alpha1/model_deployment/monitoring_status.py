@@ -9,8 +9,8 @@ from pydantic import Field
 from tuneloop_api.v1alpha1.common import ShortText
 from tuneloop_api.wire.model import MessageModel
 
-MOST_FEATURES, MOST_BINS = 32, 32
-"""Of a baseline. As many numbers of ten digits take 12 KiB of the status."""
+MOST_FEATURES, MOST_BINS = 16, 64
+"""Of a baseline. A choice among labels has up to 51 bins, a number ten. As many counts of ten digits take 12 KiB of the status."""
 
 
 class FeatureCounts(MessageModel):

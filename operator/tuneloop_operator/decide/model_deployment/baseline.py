@@ -70,7 +70,7 @@ def wanted_baseline(deployment: ModelDeployment, *, now: datetime) -> WantedBase
     if options is None or status is None or found is None or found.baseline is not None or found.since is None:
         return None
     age = int((now - moment(found.since)).total_seconds())
-    if age < window_seconds(options) or _unsettled(status) is not None or found.revision != _stable(status):
+    if age < window_seconds(options) or _unsettled(status) is not None:
         return None
     length = min(age, MOST_SECONDS)
     names = {"namespace": deployment.metadata["namespace"], "deployment": deployment.metadata["name"]}

@@ -59,12 +59,12 @@ def test_as_many_features_and_bins_as_the_status_takes_are_a_baseline():
         pytest.param(one(feature="tokens", bin="first"), "and bin 'first'", id="a bin that is no number"),
         pytest.param(one(feature="tokens", bin="01"), "and bin '01'", id="a bin with two spellings"),
         pytest.param(one(feature='a"b', bin="0"), "a series has feature 'a\"b'", id="a feature that is no name"),
-        pytest.param(one(feature="tokens", bin="0"), "feature tokens has 1 bins; allowed are 2 to 32", id="one bin"),
-        pytest.param(vector(tokens=(MOST_BINS + 1) * [100.0]), "feature tokens has 33 bins", id="too many bins"),
+        pytest.param(one(feature="tokens", bin="0"), "feature tokens has 1 bins; allowed are 2 to 64", id="one bin"),
+        pytest.param(vector(tokens=(MOST_BINS + 1) * [100.0]), "feature tokens has 65 bins", id="too many bins"),
         pytest.param(vector(tokens=[400.0, -1.0]), "feature tokens has a count below 0", id="a negative count"),
         pytest.param(
             vector(**{f"f{number}": [200.0, 200.0] for number in range(MOST_FEATURES + 1)}),
-            "there are 33 features; a baseline has 32 at most",
+            "there are 17 features; a baseline has 16 at most",
             id="too many features",
         ),
         pytest.param(
