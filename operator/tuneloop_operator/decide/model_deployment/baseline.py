@@ -51,11 +51,18 @@ class WantedBaseline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Waiting:
-    """There is no baseline yet."""
+class _Reason:
+    """What the condition MonitoringReady says."""
 
     reason: str
     message: str
+    is_ready: bool = False
+
+
+_NO_PROMETHEUS = _Reason(
+    reason="NoPrometheus",
+    message="drift is not measured: the operator needs a Prometheus to ask (TUNELOOP_PROMETHEUS_URL; prometheus.url of the chart)",
+)
 
 
 def window_seconds(options: MonitoringOptions) -> int:
@@ -88,23 +95,21 @@ def with_monitoring(
         conditions = without_condition(status.conditions, MONITORING_READY)
         return changed(status, monitoring=None, conditions=conditions if status.conditions else None)
     memory = _memory(status, now=now, is_asked=settings.has_prometheus)
-    found = _baseline(memory, status, options, observed.baseline_answer, has_prometheus=settings.has_prometheus)
-    if isinstance(found, Baseline) and memory is not None:
-        memory = changed(memory, baseline=found)
-    is_ready = isinstance(found, Baseline)
+    if settings.has_prometheus:
+        memory, why = _judged(memory, status, options, observed.baseline_answer)
+    else:
+        why = _NO_PROMETHEUS
     conditions = with_condition(
-        status.conditions,
-        MONITORING_READY,
-        true=is_ready,
-        reason="BaselineCaptured" if isinstance(found, Baseline) else found.reason,
-        message=_summary(found) if isinstance(found, Baseline) else found.message,
-        now=now,
+        status.conditions, MONITORING_READY, true=why.is_ready, reason=why.reason, message=why.message, now=now
     )
     return changed(status, monitoring=memory, conditions=conditions)
 
 
 def _memory(status: ModelDeploymentStatus, *, now: datetime, is_asked: bool) -> MonitoringStatus | None:
-    """Return what is remembered of the stable revision; what was remembered of another one is dropped."""
+    """Return what is remembered of the stable revision, with the begin of its window; what was remembered of another one is dropped.
+
+    is_asked: there is a Prometheus that can be asked.
+    """
     stable, memory = _stable(status), status.monitoring
     if not stable:
         return None
@@ -115,49 +120,36 @@ def _memory(status: ModelDeploymentStatus, *, now: datetime, is_asked: bool) -> 
     return memory
 
 
-def _baseline(
+def _judged(
     memory: MonitoringStatus | None,
     status: ModelDeploymentStatus,
     options: MonitoringOptions,
     answered: BaselineAnswer | None,
-    *,
-    has_prometheus: bool,
-) -> Baseline | _Waiting:
-    if not has_prometheus:
-        return _Waiting(
-            reason="NoPrometheus",
-            message="drift is not measured: the operator needs a Prometheus to ask (TUNELOOP_PROMETHEUS_URL; prometheus.url of the chart)",
-        )
+) -> tuple[MonitoringStatus | None, _Reason]:
+    """Return the memory, with a baseline as soon as there is one, and the reason of the condition."""
     if memory is None:
-        return _Waiting(reason="NoRevision", message="no revision answers requests yet")
+        return None, _Reason(reason="NoRevision", message="no revision answers requests yet")
     if memory.baseline is not None:
-        return memory.baseline
+        return memory, _captured(memory.baseline)
     if (unsettled := _unsettled(status)) is not None:
-        return unsettled
-    if (
-        answered is None
-        or memory.since is None
-        or (answered.revision, answered.since) != (memory.revision, memory.since)
-    ):
-        until = stamp(moment(memory.since or "") + timedelta(seconds=window_seconds(options)))
-        return _Waiting(
-            reason="BaselineWindow",
-            message=f"requests of revision {memory.revision} are counted until {until} at least",
-        )
-    return _captured(answered)
+        return memory, unsettled
+    if answered is None or (answered.revision, answered.since) != (memory.revision, memory.since):
+        return memory, _collecting(memory, options)
+    found = _read(answered)
+    return (memory, found) if isinstance(found, _Reason) else (changed(memory, baseline=found), _captured(found))
 
 
-def _captured(answered: BaselineAnswer) -> Baseline | _Waiting:
-    """Return the baseline in an answer, or why it is waited for a later one."""
+def _read(answered: BaselineAnswer) -> Baseline | _Reason:
+    """Return the baseline in an answer, or why a later answer is waited for."""
     answer = answered.answer
     if isinstance(answer, Unanswered):
         if answer.verdict == "Error":
-            return _Waiting(reason="PrometheusError", message=answer.reason)
+            return _Reason(reason="PrometheusError", message=answer.reason)
         message = f"no features of revision {answered.revision} are counted: its artifact has no monitoring.json, or its servers are not scraped"
-        return _Waiting(reason="NoData", message=message)
+        return _Reason(reason="NoData", message=message)
     features = features_in(answer)
     if isinstance(features, Unfit):
-        return _Waiting(reason=features.reason, message=features.message)
+        return _Reason(reason=features.reason, message=features.message)
     ended = datetime.fromtimestamp(answer.at, UTC)
     return Baseline(
         revision=answered.revision,
@@ -167,22 +159,29 @@ def _captured(answered: BaselineAnswer) -> Baseline | _Waiting:
     )
 
 
-def _unsettled(status: ModelDeploymentStatus) -> _Waiting | None:
+def _captured(baseline: Baseline) -> _Reason:
+    texts = min(sum(feature.counts) for feature in baseline.features)
+    message = (
+        f"{len(baseline.features)} features of revision {baseline.revision}, of {texts} texts at least, "
+        f"from {baseline.began} to {baseline.ended}"
+    )
+    return _Reason(reason="BaselineCaptured", message=message, is_ready=True)
+
+
+def _collecting(memory: MonitoringStatus, options: MonitoringOptions) -> _Reason:
+    until = stamp(moment(memory.since or "") + timedelta(seconds=window_seconds(options)))
+    message = f"requests of revision {memory.revision} are counted until {until} at least"
+    return _Reason(reason="BaselineWindow", message=message)
+
+
+def _unsettled(status: ModelDeploymentStatus) -> _Reason | None:
     """Return why the stable revision may be another one soon; None if it stays."""
     rollout = status.rollout
     if rollout is not None and rollout.phase == "Baking":
-        return _Waiting(reason="Baking", message=f"revision {rollout.stable} bakes; the window begins after that")
+        return _Reason(reason="Baking", message=f"revision {rollout.stable} bakes; the window begins after that")
     is_settled = status.phase in _SERVING_PHASES if rollout is None else rollout.phase in _SETTLED_PHASES
-    return None if is_settled else _Waiting(reason="RolloutInProgress", message="another revision is on its way")
+    return None if is_settled else _Reason(reason="RolloutInProgress", message="another revision is on its way")
 
 
 def _stable(status: ModelDeploymentStatus) -> str:
     return status.stable.revision if status.stable is not None else ""
-
-
-def _summary(baseline: Baseline) -> str:
-    texts = min(sum(feature.counts) for feature in baseline.features)
-    return (
-        f"{len(baseline.features)} features of revision {baseline.revision}, {texts} texts and more, "
-        f"from {baseline.began} to {baseline.ended}"
-    )
