@@ -57,7 +57,9 @@ def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
 
 def _digest(spec: ModelDeploymentSpec) -> str:
     """Return the digest without what says how many servers there are, who may ask them, and what is measured: whoever changes that asks for no other revision."""
-    wire = {name: value for name, value in spec.to_wire().items() if name not in {"autoscaling", "access", "monitoring"}}
+    wire = {
+        name: value for name, value in spec.to_wire().items() if name not in {"autoscaling", "access", "monitoring"}
+    }
     return digest_of(wire | {"replicas": None})
 
 
