@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +11,8 @@ from log_records import messages_of
 from monitored_in_memory import DAY, DOWN, EMPTY, ENOUGH, FEW, HOUR, Monitored, counts, served
 from operator_harness import START
 
-from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_api.v1alpha1.model_deployment.monitoring_status import MOST_BINS, MOST_FEATURES
 from tuneloop_operator.controller.baselines import Baselines
-from tuneloop_operator.decide.model_deployment.baseline import MOST_SECONDS, wanted_baseline
 from tuneloop_operator.state.conditions import stamp
 
 if TYPE_CHECKING:
@@ -276,17 +273,6 @@ def test_a_defect_at_one_deployment_stops_no_other() -> None:
     with messages_of("tuneloop_operator.controller.baselines") as messages:
         asyncio.run(story())
     assert messages[0].startswith("ModelDeployment team-a/api: baseline")
-
-
-def test_a_window_reaches_back_as_far_as_prometheus_keeps() -> None:
-    async def story() -> None:
-        monitored, _ = await served(baselineWindow="1h")
-        deployment = ModelDeployment.from_wire(monitored.stored)
-        wanted = wanted_baseline(deployment, now=monitored.harness.now + timedelta(days=90))
-        assert wanted is not None
-        assert wanted.seconds == MOST_SECONDS
-
-    asyncio.run(story())
 
 
 def test_the_largest_baseline_takes_a_tenth_of_a_status() -> None:
