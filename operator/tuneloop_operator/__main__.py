@@ -25,6 +25,7 @@ def main() -> int:
     except (SettingsError, CertificateError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _WRONG_SETTINGS
+    decisions = decisions.with_prometheus(is_set=settings.prometheus_url is not None)
     return _run(settings, decisions.with_progress_ca(certificate.authority), certificate)
 
 

@@ -17,6 +17,7 @@ from tuneloop_operator.cluster import watch
 from tuneloop_operator.cluster.api_server import ApiServer
 from tuneloop_operator.comparators.client import ComparatorClient
 from tuneloop_operator.comparators.poller import ComparatorPoller
+from tuneloop_operator.controller.baselines import Baselines
 from tuneloop_operator.controller.controllers import CHILD_KINDS, KINDS, metrics_of
 from tuneloop_operator.controller.event_recorder import BackgroundEventRecorder
 from tuneloop_operator.controller.operator import Operator
@@ -132,6 +133,9 @@ class OperatorProcess:
             queries = Queries(
                 operator, ask=door.ask, clock=api.now, leads=leader.leads, on_answer=self._metrics.queried
             )
+            baselines = Baselines(
+                operator, ask=door.ask_vector, clock=api.now, leads=leader.leads, on_answer=self._metrics.queried
+            )
             poller = ComparatorPoller(
                 operator=operator,
                 client=comparators,
@@ -154,6 +158,7 @@ class OperatorProcess:
                 asyncio.create_task(owned.keep(operator.namespaces, leads=leader.leads), name="namespaces"),
                 asyncio.create_task(events.run(), name="events"),
                 asyncio.create_task(queries.run(), name="queries"),
+                asyncio.create_task(baselines.run(), name="baselines"),
                 asyncio.create_task(poller.run(), name="comparators"),
                 asyncio.create_task(self._publish_address(api), name="address"),
                 asyncio.create_task(self._certificate.keep_fresh(self._use_authority), name="certificate"),

@@ -77,10 +77,15 @@ def assert_documented(text: str, *sections: str) -> None:
 
 
 def names_in_rules(prefix: str) -> set[str]:
-    """Return the names of exported metrics in the recording rules that begin so; `_bucket` is a part of a histogram."""
+    """Return the names of exported metrics in the recording rules that begin so; `_bucket`, `_sum` and `_count` are parts of a histogram."""
     lines = [line for line in RULES.read_text().splitlines() if not line.lstrip().startswith("#")]
     names = re.findall(rf"(?<![\w:]){prefix}_\w+(?!\w*:)", "\n".join(lines))
-    return {name.removesuffix("_bucket") for name in names}
+    return {without_part(name) for name in names}
+
+
+def without_part(name: str) -> str:
+    """Return the name of the metric that a series belongs to."""
+    return next((name.removesuffix(part) for part in _PARTS if name.endswith(part)), name)
 
 
 def promtool(*arguments: str, given: str = "") -> tuple[int, str]:

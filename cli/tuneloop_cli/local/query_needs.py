@@ -1,4 +1,4 @@
-"""What gates and triggers that ask Prometheus need of this machine: it is looked for before anything starts."""
+"""What an object that asks Prometheus needs of this machine: it is looked for before anything starts."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ _WITHOUT_PROMETHEUS = frozenset({"schedule", "manual"})
 
 
 def missing_for_queries(manifest: Manifest) -> list[Refusal]:
-    """Return a refusal if an object has a gate with a query, and there is no Prometheus on this machine."""
-    if not has_query(manifest) or present_program(cache_folder()) is not None:
+    """Return a refusal if an object asks Prometheus, and there is none on this machine."""
+    place = next(_asking(manifest), None)
+    if place is None or present_program(cache_folder()) is not None:
         return []
-    field, given = next(_asking(manifest))
+    field, given = place
     return [
         Refusal(
             reason="PrometheusMissing",
             field=field,
             given=ascii(given)[:100],
-            allowed="Prometheus answers queries and knows late labels, and there is none on this machine; gates with another metric and triggers of type schedule and manual need none",
+            allowed="Prometheus answers queries, knows late labels and keeps counts, and there is none on this machine; gates with another metric and triggers of type schedule and manual need none",
             example="sudo apt-get install prometheus, or another `prometheus` on PATH",
         )
     ]
 
 
-def has_query(manifest: Manifest) -> bool:
-    """Whether an object has a gate or a trigger that asks Prometheus."""
-    return any(_asking(manifest))
+def asks_prometheus(manifest: Manifest) -> bool:
+    """Whether an object has a gate, a trigger or a baseline for which Prometheus is asked."""
+    return next(_asking(manifest), None) is not None
 
 
-def _asking(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Yield the field of each gate and trigger that asks Prometheus, with its value."""
+def _asking(manifest: Manifest) -> Iterator[tuple[str, object]]:
+    """Yield the fields for which Prometheus is asked, with what they hold."""
     spec = manifest["spec"]
-    for number, gate in enumerate((spec.get("rollout") or {}).get("gates") or []):
-        if "query" in gate:
-            yield f"spec.rollout.gates[{number}].query", gate["query"]
-        elif gate.get("metric") in ON_FEEDBACK:
-            yield f"spec.rollout.gates[{number}].metric", gate["metric"]
-    for number, trigger in enumerate((spec.get("retraining") or {}).get("triggers") or []):
+    for place, gate in enumerate((spec.get("rollout") or {}).get("gates") or ()):
+        if "query" in gate or gate.get("metric") in ON_FEEDBACK:
+            field = "query" if "query" in gate else "metric"
+            yield f"spec.rollout.gates[{place}].{field}", gate[field]
+    for place, trigger in enumerate((spec.get("retraining") or {}).get("triggers") or ()):
         if trigger["type"] not in _WITHOUT_PROMETHEUS:
-            yield f"spec.retraining.triggers[{number}].type", trigger["type"]
+            yield f"spec.retraining.triggers[{place}].type", trigger["type"]
+    if spec.get("monitoring") is not None:
+        yield "spec.monitoring", spec["monitoring"]

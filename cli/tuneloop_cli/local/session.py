@@ -31,11 +31,12 @@ from tuneloop_cli.local.overlay import Hardware
 from tuneloop_cli.local.own_port import served_to_own_processes
 from tuneloop_cli.local.processes import machine
 from tuneloop_cli.local.processes.ports import LOOPBACK
-from tuneloop_cli.local.query_needs import has_query
+from tuneloop_cli.local.query_needs import asks_prometheus
 from tuneloop_cli.local.session_prometheus import SessionPrometheus
 from tuneloop_cli.local.submission import DEFAULT_CLAIM, Submission
 from tuneloop_operator.comparators.client import ComparatorClient
 from tuneloop_operator.comparators.poller import ComparatorPoller
+from tuneloop_operator.controller.baselines import Baselines
 from tuneloop_operator.controller.controllers import metrics_of
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queries import Queries
@@ -108,6 +109,8 @@ class LocalSession:
             )
             queries = Queries(operator, ask=self._prometheus.ask, clock=_now, on_answer=metrics.queried)
             stack.callback(self.node.tasks.create_task(queries.run()).cancel)
+            baselines = Baselines(operator, ask=self._prometheus.ask_vector, clock=_now, on_answer=metrics.queried)
+            stack.callback(self.node.tasks.create_task(baselines.run()).cancel)
             await stack.enter_async_context(open_door(self.node, clock=_now))
             self.node.start()
             self._stack = stack.pop_all()
@@ -130,7 +133,7 @@ class LocalSession:
             written = LOCAL_KINDS[manifest["kind"]].claim_written(manifest)
             prepare_claims(manifest, written=written, folders=self.node.folders)
             link_keys(self.node.folders.secret(access.VOLUME), manifest["spec"], os.environ)
-        if any(map(has_query, ordered)):
+        if any(map(asks_prometheus, ordered)):
             await self._prometheus.start()
         return [await self._submit(manifest) for manifest in ordered]
 
@@ -277,6 +280,7 @@ def _now() -> datetime:
 def _settings(*, progress_port: int, router_port: int) -> OperatorSettings:
     return OperatorSettings(
         local=True,
+        has_prometheus=True,  # it starts with the first object that needs it
         default_claim=DEFAULT_CLAIM,
         progress_url=f"http://{LOOPBACK}:{progress_port}",
         router_url=f"http://{LOOPBACK}:{router_port}",

@@ -1,11 +1,11 @@
-"""The Prometheus that the gates of a session ask. It starts with the first manifest that has a gate with a query, and scrapes what serves."""
+"""The Prometheus of a session. It starts with the first manifest that needs it, for a gate or a baseline, and scrapes what serves."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from tuneloop_cli.local.cluster.pod_objects import is_terminal
@@ -20,12 +20,12 @@ from tuneloop_operator.prometheus.door import Place, PrometheusDoor
 from tuneloop_operator.status.model_deployment.deployment import LOCAL_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
     from types import TracebackType
 
     from tuneloop_operator.cluster import Manifest
-    from tuneloop_operator.prometheus.answer import Answer
+    from tuneloop_operator.prometheus.answer import Answer, VectorAnswer
     from tuneloop_operator.prometheus.query import PromQL
 
 _LOOK_SECONDS = 2.0
@@ -71,10 +71,21 @@ class SessionPrometheus:
 
     async def ask(self, query: PromQL) -> Answer:
         """Return the number, or why there is none."""
-        if self._door is None:
-            async with PrometheusDoor(None) as closed:
-                return await closed.ask(query)
-        return await self._door.ask(query)
+        async with self._open_door() as door:
+            return await door.ask(query)
+
+    async def ask_vector(self, query: PromQL) -> VectorAnswer:
+        """Return the numbers of all series, or why there are none."""
+        async with self._open_door() as door:
+            return await door.ask_vector(query)
+
+    @asynccontextmanager
+    async def _open_door(self) -> AsyncIterator[PrometheusDoor]:
+        if self._door is not None:
+            yield self._door
+            return
+        async with PrometheusDoor(None) as closed:
+            yield closed
 
     async def _follow(self, prometheus: LocalPrometheus, operator: Target) -> None:
         known: list[Target] = []

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.controller.ownership import Ownership
     from tuneloop_operator.controller.reconciler import EventRecorder
     from tuneloop_operator.settings.operator import OperatorSettings
-    from tuneloop_operator.state.gate_inputs import ComparatorReply, QueryAnswer
+    from tuneloop_operator.state.gate_inputs import BaselineAnswer, ComparatorReply, QueryAnswer
     from tuneloop_operator.state.router_report import RouterReport
 
 _LOG = logging.getLogger(__name__)
@@ -136,6 +136,14 @@ class Operator:
         stored = self.store.get("ModelDeployment", namespace=metadata["namespace"], name=metadata["name"])
         if stored is not None and stored["metadata"]["uid"] == metadata["uid"]:
             self.store.query_answers.put(metadata["uid"], gate, answers)
+            self._queue.add(Key("ModelDeployment", metadata["namespace"], metadata["name"]))
+
+    def baseline_answered(self, manifest: Manifest, answer: BaselineAnswer) -> None:
+        """Take in what Prometheus answered about the baseline window of a deployment, which is reconciled unless it is gone."""
+        metadata = manifest["metadata"]
+        stored = self.store.get("ModelDeployment", namespace=metadata["namespace"], name=metadata["name"])
+        if stored is not None and stored["metadata"]["uid"] == metadata["uid"]:
+            self.store.query_answers.put_baseline(metadata["uid"], answer)
             self._queue.add(Key("ModelDeployment", metadata["namespace"], metadata["name"]))
 
     def split_of(self, namespace: str, name: str) -> RouterSplit | None:

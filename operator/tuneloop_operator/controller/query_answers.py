@@ -1,4 +1,4 @@
-"""What Prometheus last answered to the queries of each deployment's gates. It is not stored anywhere: after a restart of the operator it is asked again."""
+"""What Prometheus last answered about each deployment: to the queries of its gates, and about its baseline window. It is not stored anywhere: after a restart of the operator it is asked again."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from tuneloop_operator.state.gate_inputs import QueryAnswer
+    from tuneloop_operator.state.gate_inputs import BaselineAnswer, QueryAnswer
 
 
 class QueryAnswers:
-    """The newest answers of each gate."""
+    """The newest answers of each gate, and about each baseline window."""
 
     def __init__(self) -> None:
         self._answers: dict[str, dict[str, tuple[QueryAnswer, ...]]] = {}
         """By uid of the deployment and name of the gate."""
+        self._baselines: dict[str, BaselineAnswer] = {}
 
     def put(self, deployment_uid: str, gate: str, answers: tuple[QueryAnswer, ...]) -> None:
         """Take in what one gate asked for at one moment, in place of what it asked for before."""
@@ -34,3 +35,16 @@ class QueryAnswers:
     def forget(self, deployment_uid: str) -> None:
         """Forget a deployment that is gone."""
         self._answers.pop(deployment_uid, None)
+        self._baselines.pop(deployment_uid, None)
+
+    def put_baseline(self, deployment_uid: str, answer: BaselineAnswer) -> None:
+        """Take in what was answered about a baseline window."""
+        self._baselines[deployment_uid] = answer
+
+    def baseline_of(self, deployment_uid: str) -> BaselineAnswer | None:
+        """Return what was last answered about the baseline window of a deployment."""
+        return self._baselines.get(deployment_uid)
+
+    def forget_baseline(self, deployment_uid: str) -> None:
+        """Forget the answer of a deployment about which nothing is asked now."""
+        self._baselines.pop(deployment_uid, None)

@@ -1,7 +1,7 @@
 """The metrics of ModelDeployments. Pure: stored objects in, Prometheus' text out.
 
 The labels `deployment` and `revision` are those of model servers, routers and comparators, so that their series can be joined with the roles that are
-known here. A deployment has at most `MOST_SERIES` series, whatever its status holds.
+known here. A deployment has at most `MOST_SERIES` series, whatever its status holds, and those of its baseline.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tuneloop_api.v1alpha1.model_deployment.gates import MOST_GATES
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import GateVerdict, RolloutPhase, Strategy
 from tuneloop_api.v1alpha1.model_deployment.status import DeploymentPhase
 from tuneloop_api.wire.durations import seconds
+from tuneloop_operator.metrics.baselines import baseline_families
 from tuneloop_operator.metrics.family import Family, by_phase
 from tuneloop_operator.metrics.retraining import RetrainingFamilies
 from tuneloop_operator.metrics.rollout_outcomes import EDGES, OUTCOMES
@@ -35,6 +36,7 @@ CONDITIONS = (
     "Stalled",
     "NameConflict",
     "Refused",
+    "MonitoringReady",
     "RetrainingBlocked",
     "QualityDegraded",
 )
@@ -42,8 +44,11 @@ CONDITIONS = (
 _STATUSES = frozenset({"True", "False", "Unknown"})
 _ROLES = ("stable", "canary", "previous")
 _SHARED = ("stable", "canary")
+_STATES = ("ready", "wanted")
 _SINGLE, _OF_A_GATE = 6, 5
-MOST_SERIES = _SINGLE + len(CONDITIONS) + len(_ROLES) + len(_SHARED) + len(OUTCOMES) + _OF_A_GATE * MOST_GATES
+MOST_SERIES = (
+    _SINGLE + len(_STATES) + len(CONDITIONS) + len(_ROLES) + len(_SHARED) + len(OUTCOMES) + _OF_A_GATE * MOST_GATES
+)
 """Of one deployment."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """Of revisions and gates. A status that somebody else wrote may hold any text."""
@@ -59,7 +64,7 @@ def text(objects: Objects, now: datetime) -> str:  # noqa: ARG001  (the shape of
         "tuneloop_model_deployments", "ModelDeployments by phase.", deployments, get_args(DeploymentPhase)
     )
     every = (phases, *families.all, *families.retraining.all, _durations(objects.rollout_outcomes))
-    return "".join(family.text for family in every)
+    return "".join(family.text for family in (*every, *baseline_families(deployments)))
 
 
 def _durations(outcomes: RolloutOutcomes) -> Family:
@@ -96,6 +101,9 @@ class _DeploymentFamilies:
         self._refusing = self._gauge(
             "model_deployment_refusing_routers", "Routers that did not take the last split that they got."
         )
+        self._servers = self._gauge(
+            "model_deployment_servers", "Servers of the stable revision: ready to answer, and wanted."
+        )
         self._revisions = self._gauge("revision_info", "Always 1; the role of a revision now.")
         self._weights = self._gauge(
             "traffic_weight_ratio", "Share of the requests that a revision is to get, 0 to 1; of stable and canary."
@@ -127,6 +135,9 @@ class _DeploymentFamilies:
         roles = dict(_roles(status, rollout))
         for role, revision in roles.items():
             self._revisions.add(f'{named},revision="{revision}",role="{role}"', 1)
+        stable: dict[str, Any] = status.get("stable") or {}
+        for state, count in zip(_STATES, (stable.get("readyReplicas"), stable.get("replicas")), strict=True):
+            self._servers.add(f'{named},state="{state}"', count)
         self._add_weights(named, roles, rollout)
         if rollout:
             self._add_rollout(named, rollout, uid=metadata["uid"])

@@ -1,6 +1,6 @@
-"""What an answer of Prometheus means: one number, or why there is none. Pure.
+"""What an answer of Prometheus means: one number, or the numbers of some series, or why there are none. Pure.
 
-Nothing that is not clearly one finite number, evaluated now, is ever a number: a gate must not pass because a page of a proxy was read as 0.
+Nothing that is not clearly a finite number, evaluated now, is ever a number: a gate must not pass because a page of a proxy was read as 0.
 Format: "Expression queries" and "Format overview" of Prometheus' documentation of its HTTP API.
 """
 
@@ -10,10 +10,15 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MOST_BYTES = 2**20
 """Of a body. One number takes a few hundred."""
+MOST_SERIES = 1024
+"""Of a vector. A body of `MOST_BYTES` has room for a few thousand."""
 CLOCK_DIFFERENCE_SECONDS = 60.0
 """Prometheus evaluates a query at its own time. A time that differs by more is a wrong clock, or an answer from a cache."""
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -32,6 +37,24 @@ class Number:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Series:
+    """One series of a vector."""
+
+    labels: Mapping[str, str]
+    value: float
+    """Finite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """All series that a query has as its result: at least one, at most `MOST_SERIES`, no labels twice."""
+
+    series: tuple[Series, ...]
+    at: float
+    """As in `Number`; the same for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unanswered:
     """There is no number."""
 
@@ -42,6 +65,7 @@ class Unanswered:
 
 
 Answer: TypeAlias = Number | Unanswered
+VectorAnswer: TypeAlias = Vector | Unanswered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +78,9 @@ class Reply:
     """At most `MOST_BYTES` + 1 bytes: one more than allowed shows that there was more."""
 
 
+_EMPTY = Unanswered(verdict="NoData", reason="the query has an empty result")
+
+
 class _Unusable(Exception):  # noqa: N818  (named as the state that it reports)
     """The reply is no number. The message is the reason."""
 
@@ -61,13 +88,39 @@ class _Unusable(Exception):  # noqa: N818  (named as the state that it reports)
 def answer_of(reply: Reply, *, asked: float, answered: float) -> Answer:
     """Return what a reply means. asked, answered: when the request began and the reply was there, in Unix seconds by our clock."""
     try:
-        document = _document(reply)
-        sample = _sample(document)
-        if sample is None:
-            return Unanswered(verdict="NoData", reason="the query has an empty result")
-        return _number(sample, asked=asked, answered=answered)
+        sample = _sample(_document(reply))
+        return _EMPTY if sample is None else _number(sample, asked=asked, answered=answered)
     except _Unusable as unusable:
         return Unanswered(verdict="Error", reason=str(unusable))
+
+
+def vector_of(reply: Reply, *, asked: float, answered: float) -> VectorAnswer:
+    """Return the series that a reply holds. One that is no number makes the whole reply an error. asked, answered: as in `answer_of`."""
+    try:
+        found = _all_series(_document(reply))
+        numbers = [(_labels(series), _number(_value(series), asked=asked, answered=answered)) for series in found]
+        return _vector(numbers) if numbers else _EMPTY
+    except _Unusable as unusable:
+        return Unanswered(verdict="Error", reason=str(unusable))
+
+
+def _all_series(document: dict[str, Any]) -> list[Any]:
+    kind, result = _result(document)
+    if kind != "vector":
+        raise _Unusable(f"the result is {_quoted(kind) or 'nothing'}; allowed is a vector")
+    found = _listed(result)
+    if len(found) > MOST_SERIES:
+        raise _Unusable(f"the result has {len(found)} series; allowed are {MOST_SERIES}")
+    return found
+
+
+def _vector(numbers: list[tuple[dict[str, str], Number]]) -> Vector:
+    if len({number.at for _, number in numbers}) > 1:
+        raise _Unusable("the series are of different times")
+    if len({frozenset(labels.items()) for labels, _ in numbers}) < len(numbers):
+        raise _Unusable("two series have the same labels")
+    series = tuple(Series(labels=labels, value=number.value) for labels, number in numbers)
+    return Vector(series=series, at=numbers[0][1].at)
 
 
 def _document(reply: Reply) -> dict[str, Any]:
@@ -118,21 +171,40 @@ def _complaint(document: dict[str, Any]) -> str:
 
 def _sample(document: dict[str, Any]) -> Any:
     """Return the only sample of the result, None if it is empty. Raises _Unusable."""
-    data = document.get("data")
-    kind, result = (data.get("resultType"), data.get("result")) if isinstance(data, dict) else (None, None)
+    kind, result = _result(document)
     if kind == "scalar":
         return result or "no value"
     if kind != "vector":
         raise _Unusable(
             f"the result is {_quoted(kind) or 'nothing'}; allowed is one number: a vector of one series, or a scalar"
         )
+    series = _listed(result)
+    if len(series) > 1:
+        raise _Unusable(f"the result has {len(series)} series, and one is needed: for example sum(…)")
+    return _value(series[0]) if series else None
+
+
+def _result(document: dict[str, Any]) -> tuple[Any, Any]:
+    """Return type and content of the result; None for what is not there."""
+    data = document.get("data")
+    return (data.get("resultType"), data.get("result")) if isinstance(data, dict) else (None, None)
+
+
+def _listed(result: Any) -> list[Any]:
     if not isinstance(result, list):
         raise _Unusable("the result is a vector that is no list")
-    if len(result) > 1:
-        raise _Unusable(f"the result has {len(result)} series, and one is needed: for example sum(…)")
-    if not result:
-        return None
-    series = result[0]
+    return result
+
+
+def _labels(series: Any) -> dict[str, str]:
+    found = series.get("metric") if isinstance(series, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise _Unusable("the labels of a series are no texts")
+    return found
+
+
+def _value(series: Any) -> Any:
+    """Return the sample of a series."""
     if not isinstance(series, dict) or series.get("value") is None or "histogram" in series:
         raise _Unusable(
             "the series has no single value, as a native histogram has none: for example histogram_quantile(0.95, …)"

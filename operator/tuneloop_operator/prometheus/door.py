@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import aiohttp
 
@@ -21,7 +21,15 @@ from tuneloop_operator.guarded_http import (
     reason_of,
 )
 from tuneloop_operator.prometheus.address import EXAMPLE, checked_address, may_get_token
-from tuneloop_operator.prometheus.answer import MOST_BYTES, Answer, Reply, Unanswered, answer_of
+from tuneloop_operator.prometheus.answer import (
+    MOST_BYTES,
+    Answer,
+    Reply,
+    Unanswered,
+    VectorAnswer,
+    answer_of,
+    vector_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +41,7 @@ SECONDS = 10.0
 """For a query in all: the wait for its turn, name, connection, TLS, answer."""
 MOST_QUERIES = 8
 """At the same time. Prometheus runs 20 by default, and dashboards ask, too."""
+_Found = TypeVar("_Found")
 _TOKEN = re.compile(rb"[\x21-\x7e]{8,65536}")
 _NOT_SET = Unanswered(
     verdict="NoData", reason=f"no Prometheus is set: the operator needs TUNELOOP_PROMETHEUS_URL, for example {EXAMPLE}"
@@ -80,19 +89,28 @@ class PrometheusDoor:
 
     async def ask(self, query: PromQL) -> Answer:
         """Return the number, or why there is none in a sentence that names the address."""
+        return await self._asked(query, answer_of)
+
+    async def ask_vector(self, query: PromQL) -> VectorAnswer:
+        """Return the numbers of all series, or why there are none in a sentence that names the address."""
+        return await self._asked(query, vector_of)
+
+    async def _asked(self, query: PromQL, read: Callable[..., _Found | Unanswered]) -> _Found | Unanswered:
         if self._place is None:
             return _NOT_SET
-        answer = await self._answer(self._place, query)
+        answer = await self._answer(self._place, query, read)
         if isinstance(answer, Unanswered):
             return Unanswered(verdict=answer.verdict, reason=f"Prometheus at {self._place.address}: {answer.reason}")
         return answer
 
-    async def _answer(self, place: Place, query: PromQL) -> Answer:
+    async def _answer(
+        self, place: Place, query: PromQL, read: Callable[..., _Found | Unanswered]
+    ) -> _Found | Unanswered:
         try:
             async with asyncio.timeout(self._seconds), self._turns:
                 asked = self._clock()
                 reply = await self._exchange(place, query)
-                return answer_of(reply, asked=asked, answered=self._clock())
+                return read(reply, asked=asked, answered=self._clock())
         except TimeoutError:
             return _failed(f"no answer within {self._seconds:g} s")
         except (UnusableAnswerError, aiohttp.ClientError, OSError) as error:

@@ -68,9 +68,13 @@ def increase(metric: str, *matchers: Matcher, seconds: int) -> PromQL:
     Prometheus extends the growth to the ends of the window, so the number is no whole number. A series that begins inside the window counts from its
     first sample, not from 0.
     """
-    if seconds < 1:
-        raise InvalidQuery(f"the window of {metric} is {seconds} s; allowed is 1 s or more, for example 300 s")
-    return PromQL(f"sum(increase({_selector(metric, matchers)}[{seconds}s]))")
+    return PromQL(f"sum({_increase(metric, matchers, seconds=seconds)})")
+
+
+def increase_by(labels: tuple[str, ...], metric: str, *matchers: Matcher, seconds: int) -> PromQL:
+    """Return the query for the same, as a vector with one series for each combination of these labels. Raises InvalidQuery."""
+    names = ",".join(_name(_LABEL, label) for label in labels)
+    return PromQL(f"sum by ({names}) ({_increase(metric, matchers, seconds=seconds)})")
 
 
 def written(text: str, variables: Mapping[str, str]) -> PromQL:
@@ -128,6 +132,12 @@ def _inside(quote: str, text: str) -> str:
         return text
     escaped = _string(text)[1:-1]
     return escaped if quote == '"' else escaped.replace('\\"', '"').replace("'", "\\'")
+
+
+def _increase(metric: str, matchers: tuple[Matcher, ...], *, seconds: int) -> str:
+    if seconds < 1:
+        raise InvalidQuery(f"the window of {metric} is {seconds} s; allowed is 1 s or more, for example 300 s")
+    return f"increase({_selector(metric, matchers)}[{seconds}s])"
 
 
 def _selector(metric: str, matchers: tuple[Matcher, ...]) -> str:

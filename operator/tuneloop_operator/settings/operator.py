@@ -119,6 +119,8 @@ class OperatorSettings(BaseModel):
         1800.0, allowed=_SECONDS, example="1800", ge=0.1, le=86400, allow_inf_nan=False
     )
     """How long the pods of a run may take to start (room, image, admission) before the job fails, if the job does not say."""
+    has_prometheus: bool = False
+    """Whether there is a Prometheus to ask; the process knows where (TUNELOOP_PROMETHEUS_URL)."""
     local: bool = False
     """Pods are processes of this machine: `file:///` is allowed, and there are no network policies."""
 
@@ -131,6 +133,10 @@ class OperatorSettings(BaseModel):
     def has_budgets(self) -> bool:
         """Whether servers and routers get PodDisruptionBudgets: in a cluster, unless the administrator has others."""
         return self.disruption_budgets and not self.local
+
+    def with_prometheus(self, *, is_set: bool) -> Self:
+        """Return the settings of an operator that has a Prometheus to ask, or has none."""
+        return self.model_validate(dict(self) | {"has_prometheus": is_set})
 
     def with_progress_ca(self, pem: str) -> Self:
         """Return the settings with another authority of the progress server."""

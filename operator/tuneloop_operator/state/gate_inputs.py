@@ -1,4 +1,4 @@
-"""What was measured of a roll-out outside of Kubernetes: what the comparator said, and what Prometheus answered. It is not stored anywhere."""
+"""What was measured outside of Kubernetes: what the comparator said, and what Prometheus answered. It is not stored anywhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from tuneloop_operator.prometheus.answer import Answer
+    from tuneloop_operator.prometheus.answer import Answer, VectorAnswer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +33,15 @@ class QueryAnswer:
     answer: Answer
     at: datetime
     """When it was asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineAnswer:
+    """What Prometheus answered about the baseline window of a revision."""
+
+    revision: str
+    since: str
+    """Begin of the window, as in `status.monitoring.since`."""
+    seconds: int
+    """Length of the window that was asked for; its end is the time of the answer."""
+    answer: VectorAnswer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.settings import Settings
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
     from tuneloop_operator.cluster import Kind, Manifest
-    from tuneloop_operator.state.gate_inputs import ComparatorReply, QueryAnswer
+    from tuneloop_operator.state.gate_inputs import BaselineAnswer, ComparatorReply, QueryAnswer
     from tuneloop_operator.state.router_report import RouterReport
 
 CREATING = "ContainerCreating"
@@ -232,6 +232,8 @@ class ObservedDeployment:
     """What the comparator last said; None: nothing yet."""
     query_answers: tuple[QueryAnswer, ...] = ()
     """What Prometheus last answered to the queries of gates."""
+    baseline_answer: BaselineAnswer | None = None
+    """What it last answered about the baseline window; None: nothing yet."""
     progress_written: datetime | None = None
     """When this process last wrote to the status what was counted in a step."""
     live: bool = False

@@ -36,10 +36,17 @@ ROLLOUT = {
     "gates": [{"name": "errors", "verdict": "Pass", "action": "Advance", "reason": "numbers"}],
     "gateMemory": [{"gate": "errors", "results": [LOOK]}],
 }
+BASELINE = {"revision": "03ab", "from": STAMP, "to": STAMP, "features": [{"name": "tokens", "counts": [200, 300]}]}
+SERVED = {
+    "rollout": ROLLOUT,
+    "conditions": [{"type": "Ready", "status": "False"}],
+    "stable": {"revision": "03ab", "replicas": 1, "readyReplicas": 1},
+    "monitoring": {"revision": "03ab", "baseline": BASELINE},
+}
 OBJECTS = {
     "reviews": ("FineTuneJob", JOB),
     "over": ("FineTuneJob", {"phase": "Failed", "failure": {"class": "Data"}}),
-    "served": ("ModelDeployment", {"rollout": ROLLOUT, "conditions": [{"type": "Ready", "status": "False"}]}),
+    "served": ("ModelDeployment", SERVED),
 }
 
 
@@ -58,7 +65,7 @@ def text() -> str:
 
 
 def test_they_are_those_of_the_page(text):
-    assert_documented(text, "Operator: deployments", "Operator: jobs", "Operator: itself")
+    assert_documented(text, "Operator: deployments", "Operator: baselines", "Operator: jobs", "Operator: itself")
 
 
 def test_promtool_finds_nothing_to_complain_of(text):

@@ -9,20 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from metrics_page import PAGE, ROOT, RULES, lint, names_in_rules, promtool, rows
-
-SECTIONS = ("Model servers", "Model servers: feedback", "Routers", "Operator: deployments")
-BY_NAME = {name: row for section in SECTIONS for name, row in rows(section).items()}
-OF = {"namespace": "team", "deployment": "reviews", "pod": "a"}
-
-
-def series(name: str, values: str, **labels: str) -> dict[str, str]:
-    """Return a series as a scrape in a cluster stores it. Labels that do not matter get any value."""
-    base = name.removesuffix("_bucket")
-    wanted = BY_NAME[base].labels | {"namespace", "deployment", "pod"} | ({"le"} if base != name else set())
-    given = dict.fromkeys(wanted, "any") | OF | labels
-    assert given.keys() == wanted, "a label that no program has"
-    text = ",".join(f'{label}="{value}"' for label, value in sorted(given.items()))
-    return {"series": f"{name}{{{text}}}", "values": values}
+from rule_series import BY_NAME, check_rules, series, written
 
 
 def routed(values: str, **labels: str) -> dict[str, str]:
@@ -77,6 +64,8 @@ INPUT = [
     *labels("0+5x20", "0+4x20", "0+10x20", revision="7d1f", day="d1", predicted_by="7d1f"),
     *labels("500x20", "0x20", "500x20", revision="7d1f", day="d2", predicted_by="7d1f"),
     *labels("500x20", "0x20", "500x20", revision="7d1f", day="d0", predicted_by="7d1f"),
+    # labels that took up to an hour, 8 of 10 of them, or up to a day
+    *buckets("tuneloop_feedback_lag_seconds", ("60", "0x20"), ("3600", "0+8x20"), ("86400", "0+10x20"), ("+Inf", "0+10x20"), revision="7d1f"),
 ]  # fmt: skip
 STABLE, CANARY, PLAIN, IDLE = (
     {"revision": "03ab"},
@@ -126,6 +115,8 @@ EXPECTED: dict[str, list[tuple[dict[str, str], float]]] = {
     "tuneloop:feedback_accuracy:ratio": [(STABLE, 0.7), (CANARY, 0.8)],
     "tuneloop:feedback_accuracy:lower95": [(STABLE, 0.60415), (CANARY, 0.71117)],
     "tuneloop:feedback_accuracy:upper95": [(STABLE, 0.78105), (CANARY, 0.86663)],
+    "tuneloop:feedback_lag_seconds:p50_24h": [({}, 60 + 3540 * 5 / 8)],
+    "tuneloop:feedback_lag_seconds:p95_24h": [({}, 3600 + 82800 * 1.5 / 2)],
 }
 
 
@@ -134,27 +125,23 @@ def expectation(name: str) -> dict[str, Any]:
     found = []
     for labels, value in EXPECTED[name]:
         all_labels = {"namespace": "team", "deployment": "reviews"} | labels
-        text = ",".join(f'{label}="{text}"' for label, text in sorted(all_labels.items()))
-        found.append({"labels": f"{{{text}}}", "value": round(value * 1e5)})
+        found.append({"labels": written(all_labels), "value": round(value * 1e5)})
     return {"expr": f"round({name} * 1e5)", "eval_time": "20m", "exp_samples": found}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_rule_says_what_clients_got(name, tmp_path):
-    document = {
-        "rule_files": [str(RULES)],
-        "tests": [{"interval": "1m", "input_series": INPUT, "promql_expr_test": [expectation(name)]}],
-    }
-    test = tmp_path / "rules_test.yaml"
-    test.write_text(json.dumps(document))
-    status, said = promtool("test", "rules", str(test))
-    assert status == 0, said
+    check_rules(tmp_path, {"input_series": INPUT, "promql_expr_test": [expectation(name)]})
 
 
 def test_every_rule_is_on_the_page_and_is_tested():
-    recorded = [rule["record"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    assert set(recorded) == rows("Recording rules").keys()
-    assert set(recorded) - EXPECTED.keys() == {"tuneloop:router_requests:rate5m", "tuneloop:server_requests:rate5m"}
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    recorded = {group["name"]: {rule["record"] for rule in group["rules"]} for group in groups}
+    assert set().union(*recorded.values()) == rows("Recording rules").keys()
+    assert (recorded["tuneloop"] | recorded["tuneloop-feedback"]) - EXPECTED.keys() == {
+        "tuneloop:router_requests:rate5m",
+        "tuneloop:server_requests:rate5m",
+    }
 
 
 def test_the_rules_use_what_the_page_lists():

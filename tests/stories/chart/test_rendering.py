@@ -298,24 +298,57 @@ def test_a_monitor_keeps_the_namespace_of_each_job_in_its_metrics(helm, kind):
 
 
 @pytest.mark.parametrize(
-    ("part", "kind"),
-    [("models", "PodMonitor"), ("rules", "PrometheusRule")],
-    ids=["the monitor of models", "the rules"],
+    ("part", "kind", "name"),
+    [
+        ("models", "PodMonitor", "tuneloop-models"),
+        ("rules", "PrometheusRule", "tuneloop"),
+        ("alerts", "PrometheusRule", "tuneloop-alerts"),
+    ],
+    ids=["the monitor of models", "the rules", "the alerts"],
 )
 @pytest.mark.parametrize(
     ("create", "served", "made"),
     [("auto", [], 0), ("auto", [PROMETHEUS], 1), ("always", [], 1), ("never", [PROMETHEUS], 0)],
 )
-def test_each_part_of_the_monitoring_can_be_switched(helm, part, kind, create, served, made):
+def test_each_part_of_the_monitoring_can_be_switched(helm, part, kind, name, create, served, made):
     objects = helm.rendered({"monitor": {part: {"create": create}}}, served=served)
-    assert len(of_kind(objects, kind)) == made
+    assert [found["metadata"]["name"] for found in of_kind(objects, kind)].count(name) == made
 
 
 def test_the_rules_of_a_cluster_are_those_of_local_mode(helm):
     values = {"monitor": {"labels": {"release": "prometheus"}, "rules": {"labels": {"role": "rules"}}}}
-    (rules,) = of_kind(helm.rendered(values, served=[PROMETHEUS]), "PrometheusRule")
+    (rules,) = named(of_kind(helm.rendered(values, served=[PROMETHEUS]), "PrometheusRule"), "tuneloop")
     assert rules["spec"] == yaml.safe_load(recording_rules())
     assert {"release": "prometheus", "role": "rules"}.items() <= rules["metadata"]["labels"].items()
+
+
+def named(objects, name):
+    return [found for found in objects if found["metadata"]["name"] == name]
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ({}, "docs/runbooks"),
+        ({"runbooks": "https://example.com/tuneloop/docs/runbooks/"}, "https://example.com/tuneloop/docs/runbooks"),
+    ],
+    ids=["in the source", "at an address"],
+)
+def test_the_alerts_of_a_cluster_are_those_of_the_file_with_their_runbooks(helm, given, folder):
+    values = {"monitor": {"labels": {"release": "prometheus"}, "alerts": {"labels": {"role": "alerts"}} | given}}
+    (alerts,) = named(of_kind(helm.rendered(values, served=[PROMETHEUS]), "PrometheusRule"), "tuneloop-alerts")
+    file = yaml.safe_load((CHART / "rules-files/alerts.yaml").read_text())
+    links = {
+        rule["alert"]: rule["annotations"].pop("runbook_url")
+        for group in alerts["spec"]["groups"]
+        for rule in group["rules"]
+    }
+    assert links == {name: f"{folder}/{name}.md" for name in links}
+    for group in file["groups"]:
+        for rule in group["rules"]:
+            del rule["annotations"]["runbook_url"]
+    assert alerts["spec"] == file
+    assert {"release": "prometheus", "role": "alerts"}.items() <= alerts["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize(

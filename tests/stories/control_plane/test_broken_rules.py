@@ -101,6 +101,8 @@ BROKEN_RULES = [
     (ModelDeployment, {"rollout": {}, "retraining": {"triggers": 2 * [{"name": "a", "type": "manual"}]}}, "spec.retraining.triggers: Invalid value: no two triggers may have the same name"),
     (ModelDeployment, {"feedback": {"labelDelay": "0s"}}, "spec.feedback.labelDelay: Invalid value: must be longer than 0s"),
     (ModelDeployment, {"feedback": {}, "image": "a", "runtime": {"type": "Custom"}}, "spec.feedback: Forbidden: applies only to runtime.type: Builtin"),
+    (ModelDeployment, {"monitoring": {"baselineWindow": "0s"}}, "spec.monitoring.baselineWindow: Invalid value: must be longer than 0s"),
+    (ModelDeployment, {"monitoring": {}, "image": "a", "runtime": {"type": "Custom"}}, "spec.monitoring: Forbidden: applies only to runtime.type: Builtin"),
     (ModelDeployment, {"rollout": {"onThinTraffic": "Replay"}}, "spec.rollout.onThinTraffic: Forbidden: Replay applies only with a golden set"),
     *((ModelDeployment, {"rollout": {"shadow": {"percent": 50}} | given}, "spec.rollout.shadow: Forbidden: applies only to strategy: Shadow, and to gates on Errors, Latency or Agreement") for given in ({}, {"strategy": "BlueGreen"}, {"gates": [{"name": "a", "query": "up", "compare": "Absolute", "margin": 1}]})),
     (ModelDeployment, {"rollout": {"shadow": {"minRequests": 50}, "gates": [{"name": "a", "metric": "Errors", "margin": 0.01}]}}, "spec.rollout.shadow.minRequests: Forbidden: applies only to strategy: Shadow and BlueGreen"),

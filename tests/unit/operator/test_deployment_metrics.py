@@ -59,8 +59,10 @@ RETRAINING: dict[str, Any] = {
     "totals": [{"trigger": "accuracy", "outcome": "Rejected", "count": 2}],
     "lastSuccessTime": stamp(days=3),
 }  # fmt: skip
+STABLE = {"revision": "03ab11f0", "replicas": 2, "readyReplicas": 1}
 STATUS = {
     "phase": "Progressing",
+    "stable": STABLE,
     "rollout": ROLLOUT,
     "retraining": RETRAINING,
     "conditions": [{"type": "Ready", "status": "False"}],
@@ -103,6 +105,8 @@ def value(found: Series, name: str, **labels: str) -> float | None:
         ("model_deployment_info", {"strategy": "Canary"}, 1),
         ("model_deployment_status_condition", {"condition": "Ready", "status": "False"}, 1),
         ("model_deployment_refusing_routers", {}, 1),
+        ("model_deployment_servers", {"state": "ready"}, 1),
+        ("model_deployment_servers", {"state": "wanted"}, 2),
         ("revision_info", {"revision": "03ab11f0", "role": "stable"}, 1),
         ("revision_info", {"revision": "7d1f0b2c", "role": "canary"}, 1),
         ("revision_info", {"revision": "99aa00bb", "role": "previous"}, 1),
@@ -256,7 +260,13 @@ def largest() -> dict[str, Any]:
     gates = [{"name": name, "verdict": "Pass", "action": "Advance", "reason": ""} for name in names]
     memory = [{"gate": name, "results": 8 * [look(canary=1.0, stable=1.0, harm=0.0)]} for name in names]
     rollout = ROLLOUT | {"gates": gates, "gateMemory": memory}
-    return {"phase": "Progressing", "conditions": conditions, "revisions": revisions, "rollout": rollout}
+    return {
+        "phase": "Progressing",
+        "conditions": conditions,
+        "revisions": revisions,
+        "rollout": rollout,
+        "stable": STABLE,
+    }
 
 
 def test_a_deployment_has_no_more_series_than_the_limit_whatever_its_status_holds():

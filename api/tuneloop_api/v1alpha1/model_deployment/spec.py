@@ -14,6 +14,7 @@ from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.feedback import FeedbackOptions
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK, ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.retraining import Retraining
+from tuneloop_api.v1alpha1.model_deployment.monitoring import MonitoringOptions
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.model_deployment.server import Batching, Lifecycle, ServerResources
@@ -104,6 +105,9 @@ class ModelDeploymentSpec(PodOptions):
     retraining: Retraining | None = None
     """When the model is trained again, and how often at most; applies only to deployments with `rollout`, by which a new model takes over. Default: never by itself.
     For example `{enabled: true, jobTemplateRef: {name: reviews}, cooldown: 6h}`."""
+    monitoring: MonitoringOptions | None = None
+    """Measures drift: how far later requests are from the first ones of the revision. It needs a Prometheus that the operator may ask. Applies only to `runtime.type: Builtin`.
+    Default: requests are counted, and compared with nothing. For example `{baselineWindow: 7d}`."""
     expose: Expose | None = None
     """How clients reach the servers. For example `{stickyHeader: x-user}`."""
     access: Access | None = None
@@ -241,6 +245,7 @@ class ModelDeploymentSpec(PodOptions):
             message="Replay applies only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
         ),
         _of_our_server("feedback", hint="another image signs no tokens"),
+        _of_our_server("monitoring", hint="another image counts no features"),
         Rule(
             field="rollout.gates",
             reason="FieldValueForbidden",

@@ -9,6 +9,7 @@ from pydantic import Field
 from tuneloop_api.v1alpha1.common import Conditions, LongText, ShortText
 from tuneloop_api.v1alpha1.failure import ServingFailure
 from tuneloop_api.v1alpha1.model_deployment.retraining_status import RetrainingStatus
+from tuneloop_api.v1alpha1.model_deployment.monitoring_status import MonitoringStatus
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.wire.model import MessageModel, Open
 
@@ -56,6 +57,8 @@ class ModelDeploymentStatus(MessageModel):
     """Where its roll-out is, with `spec.rollout`."""
     retraining: RetrainingStatus | None = None
     """Where the loop of retraining is, with `spec.retraining`."""
+    monitoring: MonitoringStatus | None = None
+    """What later requests are compared with, with `spec.monitoring`."""
     failure: ServingFailure | None = None
     """Why servers of the revision that is on its way do not come up, or of stable if none is: what, where and what to do. Absent while they all answer."""
     ready: ShortText | None = None

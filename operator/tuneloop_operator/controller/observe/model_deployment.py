@@ -46,6 +46,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         pods=_server_pods(children, facts),
         routers=store.router_reports(uid),
         query_answers=store.query_answers.of(uid),
+        baseline_answer=store.query_answers.baseline_of(uid),
         comparison=store.comparison(uid),
         progress_written=facts.progress_written,
         live=facts.live,

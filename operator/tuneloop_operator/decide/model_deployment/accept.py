@@ -11,6 +11,7 @@ from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_operator.decide.accept_addresses import local_address
 from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
 from tuneloop_operator.decide.accept_queries import query_refusals
+from tuneloop_operator.decide.model_deployment.baseline import MOST_SECONDS, window_seconds
 from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
 from tuneloop_operator.decide.model_deployment.gates.undecidable import undecidable
 from tuneloop_operator.decide.model_deployment.retraining.triggers.accept import trigger_refusals
@@ -41,6 +42,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         *_golden_set(spec, settings),
         *_gates(spec.rollout),
         *_short_baking(spec),
+        *_long_baseline(spec),
     )
 
 
@@ -135,6 +137,18 @@ def _short_baking(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
                 allowed=f"FeedbackAccuracy looks at whole days whose labels have come, so {name} lasts a day and feedback.labelDelay at least",
                 example=f"{name}: {-(-least // 3600) + 24}h",
             )
+
+
+def _long_baseline(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
+    """Yield a baseline window that Prometheus cannot look back over."""
+    if spec.monitoring is not None and window_seconds(spec.monitoring) > MOST_SECONDS:
+        yield Refusal(
+            reason="BaselineWindowTooLong",
+            field="spec.monitoring.baselineWindow",
+            given=str(spec.monitoring.baseline_window),
+            allowed=f"Prometheus looks back over the whole window: at most {MOST_SECONDS // _DAY_SECONDS}d",
+            example="baselineWindow: 7d",
+        )
 
 
 def _gates(options: RolloutOptions | None) -> Iterator[Refusal]:

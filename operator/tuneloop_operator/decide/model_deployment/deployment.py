@@ -13,6 +13,7 @@ from tuneloop_operator.decide.model_deployment import rolled
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.model_deployment.accept_retraining import retraining_refusals
 from tuneloop_operator.decide.model_deployment.artifacts import NEVER_COMES, artifact_of, chosen_artifact
+from tuneloop_operator.decide.model_deployment.baseline import with_monitoring
 from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.offered_config import config_of
@@ -50,7 +51,7 @@ from tuneloop_operator.status.model_deployment.rollout import shown as shown_wit
 from tuneloop_operator.status.model_deployment.rollout import with_rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from tuneloop_api.contract.server_config import ServerConfig
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.desired.model_deployment.serving import ArtifactReference
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment, ObservedPod, ServerPod
+    from tuneloop_operator.status.model_deployment.rollout import ShownRollout
 
 
 def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Decision:
@@ -96,7 +98,8 @@ def _as_it_is(
     """Return the decision with which no other revision is taken up. A roll-out that is under way goes on, or back."""
     if not has_rollouts(observed.deployment) or rolled.memory_of(observed) is None:
         return _only_status(observed, status)
-    return rolled.decide(observed, None, partial(with_rollout, status), now=now, settings=settings)
+    show = partial(with_rollout, status)
+    return rolled.decide(observed, None, _monitored(show, observed, now, settings), now=now, settings=settings)
 
 
 def _with_config(
@@ -109,9 +112,11 @@ def _with_config(
     serving = _serving(observed, config)
     if has_rollouts(observed.deployment):
         show = partial(shown_with_rollout, observed, serving, now=now, settings=settings)
-        decision = rolled.decide(observed, config, show, now=now, settings=settings)
+        decision = rolled.decide(
+            observed, config, _monitored(show, observed, now, settings), now=now, settings=settings
+        )
     elif observed.blocker is not None:
-        return _only_status(observed, shown(observed, serving, now=now, settings=settings))
+        return _only_status(observed, _shown(observed, serving, now=now, settings=settings))
     else:
         decision = _decided(observed, config, serving, now=now, settings=settings)
     mounts = [mounts_in(pods, is_expected=has, now=now) for pods, has in volumes]
@@ -133,7 +138,7 @@ def _pods_with_volumes(
 def _decided(
     observed: ObservedDeployment, config: ServerConfig, serving: Serving, *, now: datetime, settings: OperatorSettings
 ) -> Decision:
-    status = shown(observed, serving, now=now, settings=settings)
+    status = _shown(observed, serving, now=now, settings=settings)
     deployment, stable = observed.deployment, status.stable
     wanted = plain_servers(observed, offered=config.revision, stable=stable.revision if stable else None)
     counts, servers = known_counts(observed, wanted), revision_servers(observed, config, settings=settings)
@@ -156,7 +161,7 @@ def _decided(
     create = () if _stored(observed, config_map) else (config_map,)
     earlier = blocker_in(observed.deployment.status.conditions if observed.deployment.status else None)
     if (missing or create) and earlier is not None:  # the blocker stands in the status until what it blocks is there
-        status = shown(replace(observed, blocker=earlier), serving, now=now, settings=settings)
+        status = _shown(replace(observed, blocker=earlier), serving, now=now, settings=settings)
     # the old revision is deleted only once requests go to the new revision
     is_switched = not missing and stable is not None and stable.revision == config.revision
     surplus = (*surplus_router_objects(observed, None), *surplus_comparator_objects(observed, None, None))
@@ -173,6 +178,22 @@ def _decided(
         scale=scalings(observed, counts, owned=owned, applied=config.revision),
         events=events,
     )
+
+
+def _shown(
+    observed: ObservedDeployment, serving: Serving, *, now: datetime, settings: OperatorSettings
+) -> ModelDeploymentStatus:
+    return with_monitoring(shown(observed, serving, now=now, settings=settings), observed, now=now, settings=settings)
+
+
+def _monitored(
+    show: Callable[[ShownRollout], ModelDeploymentStatus],
+    observed: ObservedDeployment,
+    now: datetime,
+    settings: OperatorSettings,
+) -> Callable[[ShownRollout], ModelDeploymentStatus]:
+    """Return what shows a roll-out, with the baseline of what is stable after it."""
+    return lambda found: with_monitoring(show(found), observed, now=now, settings=settings)
 
 
 def _events(observed: ObservedDeployment, status: ModelDeploymentStatus) -> tuple[Event, ...]:

@@ -56,10 +56,9 @@ def rollout_spec(deployment: ModelDeployment) -> RolloutSpec:
 
 
 def _digest(spec: ModelDeploymentSpec) -> str:
-    """Return the digest without what says how many servers there are, who may ask them, and when the model is trained again: whoever changes that asks for no other revision."""
-    wire = {
-        name: value for name, value in spec.to_wire().items() if name not in {"autoscaling", "access", "retraining"}
-    }
+    """Return the digest without what says how many servers there are, who may ask them, what is measured, and when the model is trained again: whoever changes that asks for no other revision."""
+    unseen = {"autoscaling", "access", "monitoring", "retraining"}
+    wire = {name: value for name, value in spec.to_wire().items() if name not in unseen}
     return digest_of(wire | {"replicas": None})
 
 

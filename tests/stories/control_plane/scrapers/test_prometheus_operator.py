@@ -12,7 +12,7 @@ import scrapers
 import yaml
 from artifact import manifest_of
 from chart_values import PROMETHEUS
-from helm_chart import of_kind, operator_pod
+from helm_chart import CHART, of_kind, operator_pod
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 from server_process import configuration
 from waiting import until
@@ -47,9 +47,14 @@ def test_the_configuration_is_one_of_prometheus(monitored):
 
 
 def test_the_rules_are_those_of_the_chart(monitored):
-    (path,) = monitored.rules
-    assert cluster_prometheus.complaint("rules", path) == ""
-    assert yaml.safe_load(path.read_text()) == yaml.safe_load(recording_rules())
+    assert [cluster_prometheus.complaint("rules", path) for path in monitored.rules] == ["", ""]
+    of_rules, of_alerts = sorted((yaml.safe_load(path.read_text()) for path in monitored.rules), key=_is_of_alerts)
+    assert of_rules == yaml.safe_load(recording_rules())
+    assert of_alerts == yaml.safe_load((CHART / "rules-files/alerts.yaml").read_text())
+
+
+def _is_of_alerts(rules: dict[str, Any]) -> bool:
+    return "alert" in rules["groups"][0]["rules"][0]
 
 
 def test_models_are_looked_for_where_the_operator_watches_and_nowhere_else(monitored):

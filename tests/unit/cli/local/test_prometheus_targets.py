@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tuneloop_cli.local.prometheus.configuration import Target
-from tuneloop_cli.local.query_needs import has_query
+from tuneloop_cli.local.query_needs import asks_prometheus
 from tuneloop_cli.local.session_prometheus import targets_of
 
 SERVER = {"tuneloop.dev/deployment": "reviews", "tuneloop.dev/revision": "7d1f0b2c"}
@@ -57,4 +57,9 @@ def test_nothing_else_is_scraped(other):
     ],
 )
 def test_a_query_and_late_labels_need_prometheus(rollout, expected):
-    assert has_query({"spec": {"rollout": rollout}}) is expected
+    assert asks_prometheus({"spec": {"rollout": rollout}}) is expected
+
+
+def test_a_baseline_needs_prometheus():
+    assert asks_prometheus({"spec": {"monitoring": {}}})
+    assert not asks_prometheus({"spec": {"monitoring": None}})
