@@ -10,8 +10,13 @@ Source: https://huggingface.co/docs/inference-providers/tasks/token-classificati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from tuneloop_api.features.text_classification import entropy_ratio
+from tuneloop_api.features.token_classification import OUTSIDE, TOKEN_CLASSIFICATION_FEATURES
 from tuneloop_server.answers.token_classification import TOKEN_CLASSIFICATION_ANSWERS
 from tuneloop_server.fields import check_known, choice, whole_number, wrong
 from tuneloop_server.tasks.entities import (
@@ -22,17 +27,16 @@ from tuneloop_server.tasks.entities import (
     without_overlaps,
 )
 from tuneloop_server.tasks.task import Answer, Prediction, Task
-from tuneloop_server.tasks.uncertainty import entropy_ratio
+from tuneloop_server.tasks.words import first_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuneloop_api.features.task_features import Values
     from tuneloop_server.model import Window
     from tuneloop_server.tasks.entities import Entity, Token
     from tuneloop_server.tasks.task import ModelFacts
 
-_OUTSIDE = "O"
-"""The tag of tokens that belong to no entity."""
 _STRATEGIES = ("simple", "first", "average", "max", "none")
 
 
@@ -42,7 +46,7 @@ class TokenClassificationParameters:
 
     aggregation_strategy: str = "simple"
     """The default of Hugging Face's Inference API; that of the pipeline is `none`."""
-    ignore_labels: tuple[str, ...] = (_OUTSIDE,)
+    ignore_labels: tuple[str, ...] = (OUTSIDE,)
     """Tags (strategy `none`) or entity types that are left out."""
     stride: int | None = None
 
@@ -60,7 +64,7 @@ def read_parameters(given: Mapping[str, object]) -> TokenClassificationParameter
             raise wrong("parameters.stride", stride, f'{allowed}; for example {{"aggregation_strategy": "simple"}}')
     return TokenClassificationParameters(
         aggregation_strategy=strategy,
-        ignore_labels=_ignore_labels(given.get("ignore_labels", [_OUTSIDE])),
+        ignore_labels=_ignore_labels(given.get("ignore_labels", [OUTSIDE])),
         stride=stride,
     )
 
@@ -74,10 +78,14 @@ def answer(
     if parameters.aggregation_strategy == "none":
         value = [element for part in tokens for element in _token_elements(part, parameters, facts.labels)]
     else:
-        shared = (parameters.aggregation_strategy, parameters.ignore_labels) == ("simple", (_OUTSIDE,))
+        shared = (parameters.aggregation_strategy, parameters.ignore_labels) == ("simple", (OUTSIDE,))
         entities = counted if shared else _entities(tokens, parameters, facts)
         value = [_entity_element(entity) for entity in entities]
-    return Answer(value=value, predictions=[_prediction(entity) for entity in counted])
+    return Answer(
+        value=value,
+        predictions=[_prediction(entity) for entity in counted],
+        features=partial(_features, text, windows[0], facts.labels),
+    )
 
 
 def _ignore_labels(given: object) -> tuple[str, ...]:
@@ -136,6 +144,11 @@ def _prediction(entity: Entity) -> Prediction:
     )
 
 
+def _features(text: str, window: Window, labels: Sequence[str]) -> Values:
+    firsts = np.array(first_tokens(text, window.encoded.offsets), dtype=np.int64)
+    return TOKEN_CLASSIFICATION_FEATURES.values(window.logits[firsts].tolist(), labels)
+
+
 _COUNTED = TokenClassificationParameters()
 """How the entities are found that the metrics count."""
 
@@ -146,5 +159,6 @@ TOKEN_CLASSIFICATION = Task(
     read_parameters=read_parameters,
     stride=lambda parameters: parameters.stride,
     answer=answer,
+    features=TOKEN_CLASSIFICATION_FEATURES,
     answer_format=TOKEN_CLASSIFICATION_ANSWERS,
 )
