@@ -33,23 +33,32 @@ def entity_types(labels: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(map(entity_type, labels)) if name != OUTSIDE]
 
 
-def _values(logits: Sequence[Sequence[float]], labels: Sequence[str]) -> Values:
-    """Return the features of a text from the logits of its words, [words, C]. A text without words has none."""
-    if not logits:
+def word_values(tags: Sequence[int], confidences: Sequence[float], labels: Sequence[str]) -> Values:
+    """Return the features of a text. tags: class id of each word; confidences: their probabilities. A text without words has no features."""
+    if not tags:
         return {}
-    types, confidences = list[str](), list[float]()
-    for of_word in logits:
-        largest = max(of_word)
-        label = labels[of_word.index(largest)]
-        if label != OUTSIDE:
-            types.append(entity_type(label))
-        confidences.append(1.0 / math.fsum([math.exp(logit - largest) for logit in of_word]))
+    types: dict[str, int] = {}
+    for tag, words in Counter(tags).items():  # a few tags, however many words
+        if labels[tag] != OUTSIDE:
+            found = entity_type(labels[tag])
+            types[found] = types.get(found, 0) + words
     return {
-        "entity_words": len(types) / len(logits),
-        "entity_type": Counter(types).most_common(1)[0][0] if types else NO_ENTITY,
+        "entity_words": sum(types.values()) / len(tags),
+        "entity_type": max(types, key=types.__getitem__) if types else NO_ENTITY,
         "confidence": math.fsum(confidences) / len(confidences),
         "lowest_confidence": min(confidences),
     }
+
+
+def _values(logits: Sequence[Sequence[float]], labels: Sequence[str]) -> Values:
+    """Return the features of a text from the logits of its words, [words, C]."""
+    largest = [max(of_word) for of_word in logits]
+    tags = [of_word.index(most) for of_word, most in zip(logits, largest, strict=True)]
+    confidences = [
+        1.0 / math.fsum(math.exp(logit - most) for logit in of_word)
+        for of_word, most in zip(logits, largest, strict=True)
+    ]
+    return word_values(tags, confidences, labels)
 
 
 TOKEN_CLASSIFICATION_FEATURES = TaskFeatures(

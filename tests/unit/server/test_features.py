@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from tuneloop_api.contract.monitoring_profile import FeatureProfile, MonitoringProfile
 from tuneloop_api.features.bins import usable_bins
+from tuneloop_api.features.token_classification import TOKEN_CLASSIFICATION_FEATURES
 from tuneloop_server.features import FeatureCounts
 from tuneloop_server.model import Encoded, Window
 from tuneloop_server.tasks.task import Answer, ModelFacts
@@ -131,7 +132,9 @@ def test_the_features_of_a_tagged_text_are_those_of_its_words_at_their_first_tok
     labels = ["O", "B-PER", "I-PER"]
     text, offsets = "Ada met Grace", [(0, 0), (0, 2), (2, 3), (4, 7), (8, 13), (0, 0)]
     tags = [0, 1, 0, 0, 1, 2]
-    logits = np.array([[5.0 * (label == tag) for label in range(3)] for tag in tags], dtype=np.float32)
+    logits = np.array(
+        [[(place + 1.5) * (label == tag) for label in range(3)] for place, tag in enumerate(tags)], dtype=np.float32
+    )
     encoded = Encoded(ids=[2, 5, 6, 7, 8, 3], offsets=offsets, special_tokens=[1, 0, 0, 0, 0, 1])
     vocabulary = SimpleNamespace(unknown_id=1, has_subword_prefix=True, token=str, join=" ".join)
     answer = TOKEN_CLASSIFICATION.answer(
@@ -142,6 +145,8 @@ def test_the_features_of_a_tagged_text_are_those_of_its_words_at_their_first_tok
     )
     values = answer.features()
     assert (values["entity_words"], values["entity_type"]) == (pytest.approx(2 / 3), "PER")
+    of_words = TOKEN_CLASSIFICATION_FEATURES.values(logits[[1, 3, 4]].tolist(), labels)
+    assert values == {name: pytest.approx(value) for name, value in of_words.items()}
 
 
 def test_a_text_without_words_has_no_features_of_tags():
