@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tuneloop_api.features.text_classification import entropy_ratio
 from tuneloop_api.features.token_classification import OUTSIDE, TOKEN_CLASSIFICATION_FEATURES, word_values
 from tuneloop_server.answers.token_classification import TOKEN_CLASSIFICATION_ANSWERS
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.features.task_features import Values
     from tuneloop_server.model import Window
-    from tuneloop_server.tasks.entities import Entity, Token
+    from tuneloop_server.tasks.entities import Entity, Tagged, Token
     from tuneloop_server.tasks.task import ModelFacts
 
 _STRATEGIES = ("simple", "first", "average", "max", "none")
@@ -74,17 +72,18 @@ def answer(
 ) -> Answer:
     """Return the tokens or entities of a text. The predictions are the entities of strategy `simple`, whatever the client asked for."""
     tokens = [tokens_of(text, window, temperature=facts.temperature, vocabulary=facts.vocabulary) for window in windows]
-    counted = _entities(tokens, _COUNTED, facts)
+    tagged = _tagged(tokens, _COUNTED, facts)
+    counted = _entities(tagged, _COUNTED, facts)
     if parameters.aggregation_strategy == "none":
         value = [element for part in tokens for element in _token_elements(part, parameters, facts.labels)]
     else:
         shared = (parameters.aggregation_strategy, parameters.ignore_labels) == ("simple", (OUTSIDE,))
-        entities = counted if shared else _entities(tokens, parameters, facts)
+        entities = counted if shared else _entities(_tagged(tokens, parameters, facts), parameters, facts)
         value = [_entity_element(entity) for entity in entities]
     return Answer(
         value=value,
         predictions=[_prediction(entity) for entity in counted],
-        features=partial(_features, text, windows[0], facts.labels),
+        features=partial(_features, text, tagged[0], facts.labels),
     )
 
 
@@ -121,14 +120,20 @@ def _entity_element(entity: Entity) -> dict[str, object]:
     }
 
 
-def _entities(
+def _tagged(
     windows: Sequence[Sequence[Token]], parameters: TokenClassificationParameters, facts: ModelFacts
-) -> list[Entity]:
+) -> list[list[Tagged]]:
     strategy, vocabulary = parameters.aggregation_strategy, facts.vocabulary
-    entities = []
-    for tokens in windows:
-        tagged = tagged_tokens(tokens) if strategy == "simple" else tagged_words(tokens, vocabulary, strategy=strategy)
-        entities += grouped(tagged, facts.labels, vocabulary)
+    return [
+        tagged_tokens(tokens) if strategy == "simple" else tagged_words(tokens, vocabulary, strategy=strategy)
+        for tokens in windows
+    ]
+
+
+def _entities(
+    windows: Sequence[Sequence[Tagged]], parameters: TokenClassificationParameters, facts: ModelFacts
+) -> list[Entity]:
+    entities = [entity for tagged in windows for entity in grouped(tagged, facts.labels, facts.vocabulary)]
     wanted = [entity for entity in entities if entity.type not in parameters.ignore_labels]
     return without_overlaps(wanted) if len(windows) > 1 else wanted
 
@@ -144,14 +149,11 @@ def _prediction(entity: Entity) -> Prediction:
     )
 
 
-def _features(text: str, window: Window, labels: Sequence[str]) -> Values:
-    """Return what `TOKEN_CLASSIFICATION_FEATURES.values` does of the words' logits: NumPy takes a tenth of the time."""
-    firsts = first_tokens(text, window.encoded.offsets)
-    if not firsts:
-        return {}
-    logits = window.logits[firsts]
-    confidences = 1.0 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
-    return word_values(logits.argmax(axis=1).tolist(), confidences.tolist(), labels)
+def _features(text: str, tokens: Sequence[Tagged], labels: Sequence[str]) -> Values:
+    """Return what `TOKEN_CLASSIFICATION_FEATURES.values` does of the words' logits: their softmax is at hand. tokens: of the first window."""
+    firsts = first_tokens(text, [(token.start, token.end) for token in tokens])
+    words = [tokens[index] for index in firsts]
+    return word_values([word.label for word in words], [word.score for word in words], labels)
 
 
 _COUNTED = TokenClassificationParameters()

@@ -99,7 +99,7 @@ def test_a_text_is_counted_once_in_each_feature(counts):
 def test_a_text_in_windows_is_counted_by_its_first_window_as_if_it_were_cut(counts):
     features, registry = counts
     count = features.counter(SimpleNamespace(unknown_ids=frozenset()))
-    count("a long text", [window_of(1, 2, 3), window_of(3, 4, 5)], answer_of("yes"))
+    count("a long text", [window_of(1, 2, 3), window_of(3, 4, 5, 6, 7)], answer_of("yes"))
     found = shown(registry, "tuneloop_feature_bin_total")
     assert (found["text_tokens", "1"], found["truncated", "1"]) == (1, 1)
     assert sum(found.values()) == 3

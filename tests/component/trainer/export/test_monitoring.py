@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from finished_runs import MAX_TOKENS, RunMaker
 from metrics_page import assert_documented, lint
-from server_process import Server, configuration, running_fork
+from server_process import configuration, running_fork
 
 from tuneloop_api.contract.monitoring_profile import MonitoringProfile
 from tuneloop_api.features.bins import usable_bins
@@ -50,13 +50,6 @@ def dataset_of(run) -> Path:
     return Path(run[0].paths.datasets) / "d1"
 
 
-def counted(server: Server) -> dict[str, list[int]]:
-    """Return the counts of a server's bins by feature."""
-    series = {key[1:]: value for key, value in server.metrics().items() if key[0] == "tuneloop_feature_bin_total"}
-    sizes = {feature: sum(name == feature for _, name in series) for _, feature in series}
-    return {feature: [int(series[str(place), feature]) for place in range(size)] for feature, size in sizes.items()}
-
-
 def test_a_profile_has_all_features_of_a_text_and_of_the_task(profile):
     assert [feature.name for feature in profile.features] == [
         "text_characters",
@@ -90,19 +83,19 @@ def test_a_profile_holds_no_text(run, texts):
 
 
 def test_a_server_counts_the_rows_into_the_bins_that_the_trainer_did_whatever_protocol_asks(server, texts, profile):
-    assert {name: sum(bins) for name, bins in counted(server).items()} == {f.name: 0 for f in profile.features}
+    assert {name: sum(bins) for name, bins in server.feature_counts().items()} == {f.name: 0 for f in profile.features}
     half = len(texts) // 2
     assert server.ask({"inputs": texts[:half]}).status_code == 200
     tensor = {"name": "text", "shape": [len(texts) - half], "datatype": "BYTES", "data": texts[half:]}
     asked = server.client.post("/v2/models/reviews/infer", json={"inputs": [tensor]})
     assert asked.status_code == 200, asked.text
     reference = {feature.name: feature.counts for feature in profile.features}
-    assert counted(server) == reference
+    assert server.feature_counts() == reference
     headers = {"user-agent": COMPARATOR}
     assert server.client.post("/predict", json={"inputs": texts}, headers=headers).status_code == 200
     embedded = server.client.post("/v1/embeddings", json={"input": texts[:3], "model": "reviews"})
     assert embedded.status_code == 200, embedded.text
-    assert counted(server) == reference
+    assert server.feature_counts() == reference
 
 
 def test_a_server_shows_the_features_as_the_page_says(server):
