@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_server.artifact import Place
 
-MOST_BYTES = 256 * 1024
-"""A profile with as many bins as are allowed has 10 KiB; labels may be long."""
+MOST_BYTES = 1024 * 1024
+"""A profile has some 5 KiB; 1,000 labels of 128 characters, as many and as long as are trained, make most of a megabyte."""
 _HINT = "The file is as it was published. Publish the artifact again with this release, or set spec.image to the server of the release that made it"
 
 

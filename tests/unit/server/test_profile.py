@@ -14,6 +14,8 @@ from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_api.features.text_classification import TEXT_CLASSIFICATION_FEATURES
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.profile import MOST_BYTES, read_features
+from tuneloop_trainer.data.formats.labels import LONGEST_LABEL
+from tuneloop_trainer.data.steps.label_ids import MOST_LABELS
 
 LABELS = ["no", "yes"]
 PROFILE = {
@@ -103,15 +105,25 @@ def test_features_and_fields_of_a_later_release_are_left_alone(read):
         (with_feature(2, categories=None, edges=[0.5]), "the categories of predicted_label are not those"),
         (with_feature(1, edges=None, categories=LABELS), "entropy has categories, it is a number and has edges"),
         (with_feature(0, edges=None, categories=list("abc")), "text_tokens has categories"),
-        (with_feature(1, edges=list(range(30_000)), counts=[0] * 30_001), r"bytes, at most 262144 are allowed"),
+        (with_feature(1, edges=list(range(10**6)), counts=[0] * (10**6 + 1)), r"bytes, at most 1048576 are allowed"),
         (with_feature(1, edges=list(range(300)), counts=[0] * 301), "they have 306 bins, at most 200 are allowed"),
-        (with_feature(1, name="x" * MOST_BYTES), "at most 262144 are allowed"),
+        (with_feature(1, name="x" * MOST_BYTES), "at most 1048576 are allowed"),
     ],
 )
 def test_a_profile_that_cannot_be_counted_with_is_refused_with_a_sentence(read, profile, problem):
     with pytest.raises(CannotServe, match=rf"pvc://m/reviews: monitoring\.json: .*{problem}") as refused:
         read(profile)
     assert len(str(refused.value)) < 600
+
+
+def test_the_profile_of_a_model_with_the_most_and_the_longest_labels_is_read(tmp_path):
+    labels = [f"{number:03}" + "\x01" * (LONGEST_LABEL - 3) for number in range(MOST_LABELS)]
+    choice = {"name": "predicted_label", "categories": labels[:50], "hasOther": True, "counts": [1] * 51}
+    content = json.dumps(PROFILE | {"labels": labels, "features": [choice]}, indent=2).encode()
+    (tmp_path / "monitoring.json").write_bytes(content)
+    file = ArtifactFile(path="monitoring.json", size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    features = read_features(config(tmp_path), manifest_of(labels, files=[file]), TEXT_CLASSIFICATION_FEATURES)
+    assert bins_shown(features) == {"predicted_label": 51}
 
 
 def test_a_profile_that_is_not_what_was_published_is_refused(read):
