@@ -151,8 +151,7 @@ def _prediction(entity: Entity) -> Prediction:
 
 def _features(text: str, tokens: Sequence[Tagged], labels: Sequence[str]) -> Values:
     """Return what `TOKEN_CLASSIFICATION_FEATURES.values` does of the words' logits: their softmax is at hand. tokens: of the first window."""
-    firsts = first_tokens(text, [(token.start, token.end) for token in tokens])
-    words = [tokens[index] for index in firsts]
+    words = [tokens[index] for index in first_tokens(text, [(token.start, token.end) for token in tokens])]
     return word_values([word.label for word in words], [word.score for word in words], labels)
 
 
