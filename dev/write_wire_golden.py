@@ -30,6 +30,7 @@ MESSAGES = {
     "termination-message": ("TerminationMessage", "tuneloop_api.contract.results", "tuneloop_api.results"),
     "progress-message": ("ProgressMessage", "tuneloop_api.contract.progress", "tuneloop_api.progress"),
     "artifact-manifest": ("Manifest", "tuneloop_api.contract.artifact", "tuneloop_api.artifact"),
+    "monitoring-profile": ("MonitoringProfile", "tuneloop_api.contract.monitoring_profile"),
     "server-config": ("ServerConfig", "tuneloop_api.contract.server_config", "tuneloop_api.server_config"),
     "job-plan": ("JobPlan", "tuneloop_api.contract.job_plan", "tuneloop_api.job_plan"),
     "fine-tune-job-status": ("FineTuneJobStatus", "tuneloop_api.v1alpha1"),
@@ -45,8 +46,15 @@ MESSAGES = {
 }
 """By the name of its files: the class of a message (today's name, then that of an older release), and the modules that it may be in, today's first."""
 
-NOT_IN_0_1_0 = {"router-split", "router-settings", "comparator-config", "comparison-counts", "server-end"}
-"""Messages of roll-outs, which the first release did not have."""
+NOT_IN_0_1_0 = {
+    "router-split",
+    "router-settings",
+    "comparator-config",
+    "comparison-counts",
+    "server-end",
+    "monitoring-profile",
+}
+"""Messages of roll-outs and of monitoring, which the first release did not have."""
 
 
 def model_of(message: str) -> Any:

@@ -26,6 +26,7 @@ from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.listening import guarded, listen
 from tuneloop_server.metrics_port import METRICS_LIMITS, MetricsPort
 from tuneloop_server.monitoring import Monitoring
+from tuneloop_server.profile import read_features
 from tuneloop_server.runtimes import runtime_of
 from tuneloop_server.tasks import task_of
 
@@ -59,9 +60,12 @@ def main() -> int:
 
 
 def _service(config: ServerConfig, manifest: Manifest, adapters: Adapters) -> ModelService:
-    """Return the service of an artifact and of the adapters on it. Raises CannotServe if this server does not know the artifact's task, or the engine."""
+    """Return the service of an artifact and of the adapters on it. Raises CannotServe if this server does not know the artifact's task, or the engine, or cannot count with the artifact's bins."""
     task = task_of(config, manifest)
     monitoring = Monitoring(config, manifest, label_names=task.label_names(manifest.labels))
+    features = read_features(config, manifest, task.features)
+    if features is not None:
+        features.show(monitoring.registry, constant=monitoring.constant)
     return ModelService(
         config,
         manifest,
@@ -70,6 +74,7 @@ def _service(config: ServerConfig, manifest: Manifest, adapters: Adapters) -> Mo
         monitoring=monitoring,
         adapters=adapters,
         feedback=feedback_of(config, manifest, monitoring),
+        features=features,
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"),
     )
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.features import FeatureCounts
     from tuneloop_server.feedback.feedback import Feedback
     from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Model
     from tuneloop_server.monitoring import Monitoring
@@ -59,8 +60,9 @@ class ModelService:
         worker: Executor,
         adapters: Adapters = NO_ADAPTERS,
         feedback: Feedback | None = None,
+        features: FeatureCounts | None = None,
     ) -> None:
-        """feedback: gives out tokens and counts labels; None: there is none."""
+        """feedback: gives out tokens and counts labels; None: there is none. features: of the model itself, not of adapters; None: the artifact has no bins."""
         self.config = config
         self.manifest = manifest
         self.adapters = adapters
@@ -76,6 +78,7 @@ class ModelService:
         self.feedback = feedback
         if adapters.adapters:
             monitoring.show_adapters(self.names.served)
+        self._features = features
         self._runtime = runtime
         self._worker = worker
         self._answerers: Mapping[str | None, Answerer] | None = None
@@ -114,13 +117,17 @@ class ModelService:
         """Return the task's response for each text, as JSON data. Raises RequestError: see `answers`."""
         return [answer.value for answer in await self.answers(texts, parameters, name=name)]
 
-    async def answers(self, texts: Sequence[str], parameters: Any, *, name: str | None = None) -> list[Answer]:
+    async def answers(
+        self, texts: Sequence[str], parameters: Any, *, name: str | None = None, is_traffic: bool = True
+    ) -> list[Answer]:
         """Return the task's answer for each text. parameters: from `task.read_parameters`. name: one that is served; None: the deployment's.
+
+        is_traffic: the texts are of a client, and count as features; not those of a comparator, which come again and again.
 
         Raises RequestError while the model is not loaded, when the queue is full, if a text has no token, if the model fails, or if its
         output is not finite.
         """
-        answers = await self._loaded(name).answer(texts, parameters)
+        answers = await self._loaded(name).answer(texts, parameters, is_traffic=is_traffic)
         self.monitoring.answered_by(self.config.name if name is None else name, texts=len(texts))
         return answers
 
@@ -160,7 +167,14 @@ class ModelService:
     def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Logits | Embedding]) -> Answerer:
         described = self.manifest_of(key)
         facts = ModelFacts(labels=described.labels, temperature=described.temperature, vocabulary=model.vocabulary)
-        return Answerer(model, task=self.task, facts=facts, batcher=batcher, monitoring=self.monitoring)
+        return Answerer(
+            model,
+            task=self.task,
+            facts=facts,
+            batcher=batcher,
+            monitoring=self.monitoring,
+            features=self._features if key is None else None,
+        )
 
     async def _load(self) -> Mapping[str | None, Model]:
         limit = self.config.startup_seconds
@@ -191,7 +205,9 @@ class Answerer:
         facts: ModelFacts,
         batcher: Batcher[Encoded, Logits | Embedding],
         monitoring: Monitoring,
+        features: FeatureCounts | None,
     ) -> None:
+        self._count = features.counter(model.vocabulary) if features is not None else None
         self._model = model
         self._task = task
         self._facts = facts
@@ -203,8 +219,8 @@ class Answerer:
         """Whether the model makes embeddings."""
         return self._model.embeddings
 
-    async def answer(self, texts: Sequence[str], parameters: Any) -> list[Answer]:
-        """Return the answer for each text. Raises RequestError: see `ModelService.answers`."""
+    async def answer(self, texts: Sequence[str], parameters: Any, *, is_traffic: bool) -> list[Answer]:
+        """Return the answer for each text. is_traffic: they count as features. Raises RequestError: see `ModelService.answers`."""
         stride = self._task.stride(parameters)
         rows = await self._compute(texts, partial(self._encode, texts, stride))
         answers = []
@@ -214,6 +230,8 @@ class Answerer:
             windows = [Window(encoded, logits) for encoded, logits in outputs]
             answer = self._task.answer(text, windows, parameters, self._facts)
             self._monitoring.predicted(answer.predictions)
+            if is_traffic and self._count is not None:
+                self._count(text, windows, answer)
             answers.append(answer)
         self._monitoring.encoded([encoded for outputs in rows for encoded, _ in outputs])
         return answers

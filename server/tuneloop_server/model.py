@@ -72,6 +72,10 @@ class Vocabulary(Protocol):
         """Id of the token that stands for all unknown ones."""
 
     @property
+    def unknown_ids(self) -> frozenset[int]:
+        """Ids of all tokens that stand for what the tokenizer does not know (`features.text.unknown_ids`)."""
+
+    @property
     def has_subword_prefix(self) -> bool:
         """Whether tokens that continue a word begin with a prefix, such as `##`."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
 
+from tuneloop_api.contract.monitoring_profile import MOST_LABELS, OTHER
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from tuneloop_server.model import Encoded
     from tuneloop_server.tasks.task import Prediction
 
-MOST_LABELS = 50
-"""Labels with a series of their own in `tuneloop_predictions_total`; predictions of further labels count as `other`."""
-OTHER = "other"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)

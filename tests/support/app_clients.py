@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.features import FeatureCounts
     from tuneloop_server.protocols.protocol import WireProtocol
     from tuneloop_server.runtimes.runtime import Runtime
     from tuneloop_server.tasks.task import Task
@@ -44,13 +45,21 @@ def app_client(
     runtime: Runtime,
     protocols: Mapping[str, WireProtocol] = PROTOCOLS,
     adapters: Adapters = NO_ADAPTERS,
+    features: FeatureCounts | None = None,
 ) -> Iterator[AppClient]:
     """Run the application of an artifact. The model may still be loading."""
     monitoring = Monitoring(config, manifest, label_names=task.label_names(manifest.labels))
     failures: list[Exception] = []
     with ThreadPoolExecutor(1) as worker:
         service = ModelService(
-            config, manifest, task=task, runtime=runtime, monitoring=monitoring, worker=worker, adapters=adapters
+            config,
+            manifest,
+            task=task,
+            runtime=runtime,
+            monitoring=monitoring,
+            worker=worker,
+            adapters=adapters,
+            features=features,
         )
         with AppClient(create_app(service, stop=failures.append, protocols=protocols)) as client:
             client.failures, client.service = failures, service

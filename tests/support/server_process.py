@@ -71,6 +71,12 @@ class Server:
             for sample in family.samples
         }
 
+    def feature_counts(self) -> dict[str, list[int]]:
+        """Return the counts of the bins of each feature."""
+        series = {key[1:]: value for key, value in self.metrics().items() if key[0] == "tuneloop_feature_bin_total"}
+        sizes = {feature: sum(name == feature for _, name in series) for _, feature in series}
+        return {feature: [int(series[str(place), feature]) for place in range(size)] for feature, size in sizes.items()}
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=DEADLINE)

@@ -1,4 +1,4 @@
-"""The published artifact: `manifest.json` beside `model/` (Hugging Face layout), `adapter/`, `onnx/`, `README.md`.
+"""The published artifact: `manifest.json` beside `model/` (Hugging Face layout), `adapter/`, `onnx/`, `monitoring.json`, `README.md`.
 
 The artifact's digest is the SHA-256 of the canonical manifest, and the manifest holds the SHA-256 of every file. So a check of the digest
 and of each file covers the whole artifact. The digest finds damage and mix-ups; it is no signature.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.features.token_classification import entity_type, entity_types
 from tuneloop_server.answers.answer_format import (
     AnswerFormat,
     Choice,
@@ -23,18 +24,7 @@ if TYPE_CHECKING:
 
     from tuneloop_server.answers.answer_format import Classes
 
-_OUTSIDE = "O"
 _LABEL = 'expected a list of entities; example: [{"entity_group": "PER", "start": 0, "end": 4}]'
-
-
-def entity_type(label: str) -> str:
-    """Return the type that a tag stands for: PER for B-PER."""
-    return label.split("-", 1)[-1]
-
-
-def class_names(labels: Sequence[str]) -> list[str]:
-    """Return the types of entities, in the order of the labels: PER for B-PER and I-PER; not O."""
-    return [name for name in dict.fromkeys(map(entity_type, labels)) if name != _OUTSIDE]
 
 
 def read(answer: object) -> list[Choice]:
@@ -48,8 +38,8 @@ def read_label(label: object, labels: Sequence[str]) -> Classes:
         classes = {_place(item): text_of(item, "entity_group") for item in texts_of(label, element="entities")[0]}
     except UnreadableAnswer:
         raise UnreadableLabel(f"label cannot be read; {_LABEL}") from None
-    if unknown := {*classes.values()} - {*class_names(labels)}:
-        allowed = ", ".join(class_names(labels)[:10])
+    if unknown := {*classes.values()} - {*entity_types(labels)}:
+        allowed = ", ".join(entity_types(labels)[:10])
         raise UnreadableLabel(f"label has {len(unknown)} types of entities that the model has not; allowed: {allowed}")
     return classes
 
@@ -68,4 +58,4 @@ def _place(item: dict[str, object]) -> Hashable:
     return (start, end, index) if isinstance(index, int) else (start, end)
 
 
-TOKEN_CLASSIFICATION_ANSWERS = AnswerFormat(read=read, read_label=read_label, class_names=class_names)
+TOKEN_CLASSIFICATION_ANSWERS = AnswerFormat(read=read, read_label=read_label, class_names=entity_types)

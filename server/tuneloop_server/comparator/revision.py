@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tuneloop_server.comparator.connection import ConnectionBroke, connect
 from tuneloop_server.comparator.replies import Failure, Reply
 from tuneloop_server.feedback.header import FEEDBACK_HEADER, NONE
+from tuneloop_server.user_agent import COMPARATOR
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.comparator_config import ComparatorLimits, RevisionAddress
@@ -29,7 +30,7 @@ class Revision:
         """Free connections, and since when. The one that was used last is used next."""
         host = f"[{address.host}]" if ":" in address.host else address.host
         self._headers = (
-            f"host: {host}:{address.port}\r\nuser-agent: tuneloop-comparator\r\naccept: application/json\r\n"
+            f"host: {host}:{address.port}\r\nuser-agent: {COMPARATOR}\r\naccept: application/json\r\n"
             f"content-type: application/json\r\n{FEEDBACK_HEADER}: {NONE}\r\ncontent-length: "
         ).encode()
 

@@ -21,6 +21,7 @@ from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
 from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 from tuneloop_server.protocols.tokens import feedback_headers
+from tuneloop_server.user_agent import COMPARATOR
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -68,7 +69,8 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
     name = service.names.require(adapter, field=ADAPTER_PARAMETER)
     asked = read(body)
     parameters = service.task.read_parameters(asked.parameters)
-    answers = await service.answers(asked.texts, parameters, name=name)
+    is_traffic = request.headers.get("user-agent") != COMPARATOR
+    answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
     values = [found.value for found in answers]
     content = json.dumps(values if asked.is_list else values[0], ensure_ascii=False).encode()
     return Reply(content, feedback_headers(service, request, answers))

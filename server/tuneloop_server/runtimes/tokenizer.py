@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from tuneloop_api.contract.model_inputs import breaking_pattern
+from tuneloop_api.features.text import unknown_ids
 from tuneloop_server.fields import invalid, wrong
 from tuneloop_server.model import Encoded
 
@@ -75,6 +76,7 @@ class TextTokenizer:
         self._whole_lock = Lock()
         """Held while a long text is read as a whole: the tokens of one megabyte take tens of megabytes."""
         self.unknown_id: int | None = tokenizer.unk_token_id
+        self.unknown_ids = unknown_ids(tokenizer)
         self.has_subword_prefix = bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
 
     def encode(self, texts: Sequence[str], *, stride: int | None) -> list[list[Encoded]]:

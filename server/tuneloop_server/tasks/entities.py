@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuneloop_server.answers.token_classification import entity_type
+from tuneloop_api.features.token_classification import entity_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tuneloop_api.features.task_features import TaskFeatures, Values
     from tuneloop_server.answers.answer_format import AnswerFormat
     from tuneloop_server.model import Vocabulary, Window
 
@@ -40,7 +41,7 @@ class Prediction:
     calibrated_confidence: float
     """Probability of the label after temperature scaling: softmax(logits / temperature)."""
     entropy: float
-    """Of softmax(logits), as a part of the largest that so many labels can have (`uncertainty.entropy_ratio`)."""
+    """Of softmax(logits), as a part of the largest that so many labels can have (`entropy_ratio`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class Answer:
     value: object
     """Plain JSON data."""
     predictions: Sequence[Prediction]
+    features: Callable[[], Values]
+    """Returns the task's features of the text (`Task.features`), of its first window alone: as if it were cut, as in training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,8 @@ class Task(Generic[Parameters]):
     """Tokens that the windows of a long text share; None: the text is cut."""
     answer: Callable[[str, Sequence[Window], Parameters, ModelFacts], Answer]
     """(text, its windows, parameters, facts) → what the text is answered with."""
+    features: TaskFeatures
+    """What is measured of an answer, in the bins that the artifact has for it."""
     answer_format: AnswerFormat
     """How its answers are read back: what they chose, how sure they are, whether two of them agree. An entry of `tuneloop_server.answers.ANSWERS`."""
     has_one_label: bool = False

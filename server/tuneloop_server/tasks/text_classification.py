@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.features.text_classification import (
+    TEXT_CLASSIFICATION_FEATURES,
+    certainty_of,
+    certainty_values,
+    softmax,
+)
 from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
 from tuneloop_server.fields import check_known, choice, whole_number
 from tuneloop_server.tasks.task import Answer, OutputTensor, Prediction, Task, Tensors
-from tuneloop_server.tasks.uncertainty import entropy_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,23 +58,15 @@ def answer(_: str, windows: Sequence[Window], parameters: TextClassificationPara
     probabilities = softmax(logits)
     scores = _scores(logits, probabilities, parameters.function_to_apply)
     best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-    confidence = max(probabilities)
+    certainty = certainty_of(probabilities)
     prediction = Prediction(
-        label=facts.labels[probabilities.index(confidence)],
-        confidence=confidence,
+        label=facts.labels[certainty.label],
+        confidence=certainty.confidence,
         calibrated_confidence=max(softmax([logit / facts.temperature for logit in logits])),
-        entropy=entropy_ratio(probabilities),
+        entropy=certainty.entropy,
     )
     value = [{"label": facts.labels[index], "score": scores[index]} for index in best_first[: parameters.top_k]]
-    return Answer(value=value, predictions=[prediction])
-
-
-def softmax(logits: Sequence[float]) -> list[float]:
-    """Return the softmax of logits, in double precision."""
-    largest = max(logits)
-    powers = [math.exp(logit - largest) for logit in logits]
-    total = math.fsum(powers)
-    return [power / total for power in powers]
+    return Answer(value=value, predictions=[prediction], features=partial(certainty_values, certainty, facts.labels))
 
 
 def _scores(logits: list[float], probabilities: list[float], function: str) -> list[float]:
@@ -100,6 +98,7 @@ TEXT_CLASSIFICATION = Task(
     needs_offsets=False,
     read_parameters=read_parameters,
     answer=answer,
+    features=TEXT_CLASSIFICATION_FEATURES,
     answer_format=TEXT_CLASSIFICATION_ANSWERS,
     has_one_label=True,
     tensors=TENSORS,

@@ -10,8 +10,11 @@ Source: https://huggingface.co/docs/inference-providers/tasks/token-classificati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tuneloop_api.features.text_classification import entropy_ratio
+from tuneloop_api.features.token_classification import OUTSIDE, TOKEN_CLASSIFICATION_FEATURES, word_values
 from tuneloop_server.answers.token_classification import TOKEN_CLASSIFICATION_ANSWERS
 from tuneloop_server.fields import check_known, choice, whole_number, wrong
 from tuneloop_server.tasks.entities import (
@@ -22,17 +25,16 @@ from tuneloop_server.tasks.entities import (
     without_overlaps,
 )
 from tuneloop_server.tasks.task import Answer, Prediction, Task
-from tuneloop_server.tasks.uncertainty import entropy_ratio
+from tuneloop_server.tasks.words import first_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuneloop_api.features.task_features import Values
     from tuneloop_server.model import Window
-    from tuneloop_server.tasks.entities import Entity, Token
+    from tuneloop_server.tasks.entities import Entity, Tagged, Token
     from tuneloop_server.tasks.task import ModelFacts
 
-_OUTSIDE = "O"
-"""The tag of tokens that belong to no entity."""
 _STRATEGIES = ("simple", "first", "average", "max", "none")
 
 
@@ -42,7 +44,7 @@ class TokenClassificationParameters:
 
     aggregation_strategy: str = "simple"
     """The default of Hugging Face's Inference API; that of the pipeline is `none`."""
-    ignore_labels: tuple[str, ...] = (_OUTSIDE,)
+    ignore_labels: tuple[str, ...] = (OUTSIDE,)
     """Tags (strategy `none`) or entity types that are left out."""
     stride: int | None = None
 
@@ -60,7 +62,7 @@ def read_parameters(given: Mapping[str, object]) -> TokenClassificationParameter
             raise wrong("parameters.stride", stride, f'{allowed}; for example {{"aggregation_strategy": "simple"}}')
     return TokenClassificationParameters(
         aggregation_strategy=strategy,
-        ignore_labels=_ignore_labels(given.get("ignore_labels", [_OUTSIDE])),
+        ignore_labels=_ignore_labels(given.get("ignore_labels", [OUTSIDE])),
         stride=stride,
     )
 
@@ -70,14 +72,19 @@ def answer(
 ) -> Answer:
     """Return the tokens or entities of a text. The predictions are the entities of strategy `simple`, whatever the client asked for."""
     tokens = [tokens_of(text, window, temperature=facts.temperature, vocabulary=facts.vocabulary) for window in windows]
-    counted = _entities(tokens, _COUNTED, facts)
+    tagged = _tagged(tokens, _COUNTED, facts)
+    counted = _entities(tagged, _COUNTED, facts)
     if parameters.aggregation_strategy == "none":
         value = [element for part in tokens for element in _token_elements(part, parameters, facts.labels)]
     else:
-        shared = (parameters.aggregation_strategy, parameters.ignore_labels) == ("simple", (_OUTSIDE,))
-        entities = counted if shared else _entities(tokens, parameters, facts)
+        shared = (parameters.aggregation_strategy, parameters.ignore_labels) == ("simple", (OUTSIDE,))
+        entities = counted if shared else _entities(_tagged(tokens, parameters, facts), parameters, facts)
         value = [_entity_element(entity) for entity in entities]
-    return Answer(value=value, predictions=[_prediction(entity) for entity in counted])
+    return Answer(
+        value=value,
+        predictions=[_prediction(entity) for entity in counted],
+        features=partial(_features, text, tagged[0], facts.labels),
+    )
 
 
 def _ignore_labels(given: object) -> tuple[str, ...]:
@@ -113,14 +120,20 @@ def _entity_element(entity: Entity) -> dict[str, object]:
     }
 
 
-def _entities(
+def _tagged(
     windows: Sequence[Sequence[Token]], parameters: TokenClassificationParameters, facts: ModelFacts
-) -> list[Entity]:
+) -> list[list[Tagged]]:
     strategy, vocabulary = parameters.aggregation_strategy, facts.vocabulary
-    entities = []
-    for tokens in windows:
-        tagged = tagged_tokens(tokens) if strategy == "simple" else tagged_words(tokens, vocabulary, strategy=strategy)
-        entities += grouped(tagged, facts.labels, vocabulary)
+    return [
+        tagged_tokens(tokens) if strategy == "simple" else tagged_words(tokens, vocabulary, strategy=strategy)
+        for tokens in windows
+    ]
+
+
+def _entities(
+    windows: Sequence[Sequence[Tagged]], parameters: TokenClassificationParameters, facts: ModelFacts
+) -> list[Entity]:
+    entities = [entity for tagged in windows for entity in grouped(tagged, facts.labels, facts.vocabulary)]
     wanted = [entity for entity in entities if entity.type not in parameters.ignore_labels]
     return without_overlaps(wanted) if len(windows) > 1 else wanted
 
@@ -136,6 +149,12 @@ def _prediction(entity: Entity) -> Prediction:
     )
 
 
+def _features(text: str, tokens: Sequence[Tagged], labels: Sequence[str]) -> Values:
+    """Return what `TOKEN_CLASSIFICATION_FEATURES.values` does of the words' logits: their softmax is at hand. tokens: of the first window."""
+    words = [tokens[index] for index in first_tokens(text, [(token.start, token.end) for token in tokens])]
+    return word_values([word.label for word in words], [word.score for word in words], labels)
+
+
 _COUNTED = TokenClassificationParameters()
 """How the entities are found that the metrics count."""
 
@@ -146,5 +165,6 @@ TOKEN_CLASSIFICATION = Task(
     read_parameters=read_parameters,
     stride=lambda parameters: parameters.stride,
     answer=answer,
+    features=TOKEN_CLASSIFICATION_FEATURES,
     answer_format=TOKEN_CLASSIFICATION_ANSWERS,
 )

@@ -16,7 +16,10 @@ from peft import PeftModel
 from served_adapters import NAMES, berts_with_adapters, loaded, places, served
 from server_process import running_fork
 
+from tuneloop_api.contract.monitoring_profile import FeatureProfile, MonitoringProfile
+from tuneloop_api.features.bins import usable_bins
 from tuneloop_server.adapters import read_manifests
+from tuneloop_server.features import FeatureCounts
 from tuneloop_server.runtimes.torch_runtime import TORCH
 from tuneloop_server.tasks import task_of
 from tuneloop_trainer.tasks import TASKS
@@ -116,9 +119,12 @@ def test_each_further_adapter_takes_its_own_weights_alone(berts):
 
 
 @contextmanager
-def client_of(config):
+def client_of(config, features=None):
     manifest, adapters = read_manifests(config)
-    with app_client(config, manifest, task=task_of(config, manifest), runtime=TORCH, adapters=adapters) as client:
+    task = task_of(config, manifest)
+    with app_client(
+        config, manifest, task=task, runtime=TORCH, adapters=adapters, features=features
+    ) as client:  # fmt: skip
         wait_until(lambda: client.failures or client.get("/readyz").status_code == 200)
         assert not client.failures
         yield client
@@ -238,3 +244,18 @@ def test_hugging_faces_client_asks_for_an_adapter_by_its_address(berts, tmp_path
     with running_fork(served(berts / "base", *places(berts, *NAMES)), tmp_path) as server:
         found = InferenceClient().text_classification([TEXTS[0]], model=f"{server.url}/predict?adapter=songs")
         assert {one.label: one.score for one in found} == expected_scores(berts / "base", berts / "songs")
+
+
+def test_features_are_counted_of_the_base_models_own_answers_alone(tmp_path):
+    base_artifact(tmp_path / "base", "bert")
+    adapter_artifact(tmp_path / "films", tmp_path / "base/model", seed=1)
+    feature = FeatureProfile(name="truncated", edges=[0.5], counts=[1, 0])
+    profile = MonitoringProfile(
+        task="text-classification", labels=list(LABELS), temperature=1.0, split="test", rows=1, features=[feature]
+    )
+    features = FeatureCounts(profile, usable_bins(profile))
+    with client_of(served(tmp_path / "base", *places(tmp_path, "films")), features) as client:
+        assert client.post("/predict?adapter=films", json={"inputs": TEXTS}).status_code == 200
+        assert client.post("/predict", json={"inputs": TEXTS[:2]}).status_code == 200
+    counted, _ = features.collect()
+    assert [sample.value for sample in counted.samples] == [2, 0]

@@ -10,8 +10,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from server_process import configuration
 
+from tuneloop_api.contract.monitoring_profile import MOST_LABELS
 from tuneloop_server.model import Encoded
-from tuneloop_server.monitoring import MOST_LABELS, Monitoring
+from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.tasks.task import Prediction
 
 

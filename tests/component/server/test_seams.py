@@ -14,6 +14,7 @@ from server_process import configuration
 from starlette.routing import Route
 
 from tuneloop_api.contract.router import RETRY_HEADER
+from tuneloop_api.features.task_features import TaskFeatures
 from tuneloop_server.answers.answer_format import AnswerFormat
 from tuneloop_server.body_memory import SMALL_BYTES
 from tuneloop_server.model import EmbeddingSupport, Encoded
@@ -29,7 +30,7 @@ def length_answer(text, windows, parameters, facts):
     tokens = int(windows[0].logits[0])
     label = "long" if tokens > parameters["limit"] else "short"
     prediction = Prediction(label=label, confidence=0.75, calibrated_confidence=0.5, entropy=0.25)
-    return Answer(value={"text": text, "tokens": tokens, "label": label}, predictions=[prediction])
+    return Answer(value={"text": text, "tokens": tokens, "label": label}, predictions=[prediction], features=dict)
 
 
 LENGTH = Task(
@@ -38,6 +39,7 @@ LENGTH = Task(
     needs_offsets=False,
     read_parameters=lambda given: {"limit": given.get("limit", 3)},
     answer=length_answer,
+    features=TaskFeatures(numbers=(), choices={}, values=lambda logits, labels: {}),
     answer_format=AnswerFormat(read=lambda answer: [], read_label=lambda label, labels: {}, class_names=list),
 )
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from tuneloop_api.features.text_classification import softmax
 from tuneloop_server.errors import RequestError
 from tuneloop_server.model import Encoded, Window
 from tuneloop_server.tasks.task import ModelFacts
@@ -14,7 +15,6 @@ from tuneloop_server.tasks.text_classification import (
     TEXT_CLASSIFICATION,
     TextClassificationParameters,
     read_parameters,
-    softmax,
 )
 
 FACTS = ModelFacts(labels=("negative", "neutral", "positive"), temperature=2.0, vocabulary=None)

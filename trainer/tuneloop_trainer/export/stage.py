@@ -23,6 +23,7 @@ from tuneloop_trainer.export.cleanup import clean_checkpoints
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 from tuneloop_trainer.export.inputs import read_split
 from tuneloop_trainer.export.model_card import license_of, model_card
+from tuneloop_trainer.export.monitoring import write_monitoring
 from tuneloop_trainer.export.onnx_files import onnx_files, onnx_formats
 from tuneloop_trainer.export.parity import sample
 from tuneloop_trainer.export.publish import ARTIFACT, draft, list_files, publish
@@ -85,6 +86,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
             config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters, onnx=onnx
         )
         (folder / CARD).write_text(model_card(facts), encoding="utf-8")
+        write_monitoring(folder, inputs, test, temperature=evaluation.temperature)
         reporter.post(detail="publishing", fraction=0.9)
         base = _adapter_base(prepared) if ADAPTER_FOLDER in facts.parts else None
         manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=list_files(folder), base=base)

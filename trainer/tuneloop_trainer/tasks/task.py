@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
     from tuneloop_trainer.evaluation.measure import Evaluation
@@ -150,4 +151,6 @@ class Task:
     """Name of the baseline that the model is to beat."""
     rival_title: str
     """The same in words, for the model card."""
+    features: TaskFeatures
+    """What servers count of the model's answers; the logits that it takes are those of a row's targets."""
     card: CardTexts

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuneloop_api.features.text_classification import TEXT_CLASSIFICATION_FEATURES
 from tuneloop_trainer.dataset.shards import LABELS, open_split, read_texts
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.evaluation.classification import (
@@ -156,6 +157,7 @@ TEXT_CLASSIFICATION = Task(
     fit_baselines=_fit_baselines,
     rival="tfidf-linear",
     rival_title="TF-IDF + linear",
+    features=TEXT_CLASSIFICATION_FEATURES,
     card=CardTexts(
         title="Text classification",
         summary=_summary,

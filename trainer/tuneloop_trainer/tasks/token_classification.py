@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuneloop_api.features.token_classification import TOKEN_CLASSIFICATION_FEATURES
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split, read_manifest, read_rows
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.evaluation.spans import (
@@ -223,6 +224,7 @@ TOKEN_CLASSIFICATION = Task(
     fit_baselines=_fit_baselines,
     rival="most-frequent-tag",
     rival_title="the most frequent tag of each word",
+    features=TOKEN_CLASSIFICATION_FEATURES,
     card=CardTexts(
         title="Token classification",
         summary=_summary,

@@ -6,6 +6,7 @@ The task: every token of a text votes for the text's class. The method: the new 
 from __future__ import annotations
 
 import csv
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from whole_job import Job
 
 from tuneloop_api.contract.results import ExportResult, TrainResult
+from tuneloop_api.features.task_features import TaskFeatures
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
 from tuneloop_trainer.evaluation.metrics import accuracy, class_prior_entropy, confusion_matrix, log_losses, per_class
@@ -128,6 +130,7 @@ TOKEN_VOTES = Task(
     fit_baselines=fit_baselines,
     rival="commonest",
     rival_title="the commonest class",
+    features=TaskFeatures(numbers=("votes",), choices={}, values=lambda logits, labels: {"votes": len(logits)}),
     card=CardTexts(
         title="Votes of tokens",
         summary=lambda labels: f"Lets each token vote for one of {len(labels)} classes.",
@@ -224,3 +227,6 @@ def _check_artifact(exported: ExportResult, trained: TrainResult, *, rows: int) 
     card = (Path(exported.artifact_path) / "README.md").read_text()
     assert "Lets each token vote for one of 2 classes." in card
     assert "head-only (the new head alone)" in card
+    profile = json.loads((Path(exported.artifact_path) / "monitoring.json").read_bytes())
+    (votes,) = (feature for feature in profile["features"] if feature["name"] == "votes")
+    assert sum(votes["counts"]) == rows

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from run_configs import run_config
 from safetensors.numpy import load_file
+from server_process import configuration, running_fork
 from tagged_sentences import tagged_sentences
 from tiny_models import tiny_bert
 from transformers import pipeline
 from whole_job import Job
 
+from tuneloop_api.contract.monitoring_profile import MonitoringProfile
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
 from tuneloop_trainer.dataset.shards import read_rows
 from tuneloop_trainer.evaluation.predictions import read_predictions
@@ -102,6 +104,17 @@ def test_a_pipeline_on_the_published_model_finds_the_spans_that_training_measure
     found = [(span["entity_group"], span["word"]) for _, row in rows for span in find(" ".join(row["tokens"]))]
     assert len(expected) > 20
     assert found == expected
+
+
+def test_a_server_that_is_asked_the_test_rows_counts_them_into_the_bins_that_export_did(done, tmp_path):
+    artifact = Path(done.exported.artifact_path)
+    profile = MonitoringProfile.from_wire(json.loads((artifact / "monitoring.json").read_bytes()))
+    texts = [" ".join(row["tokens"]) for _, row in read_rows(Path(done.prepared.dataset_path), "test")]
+    with running_fork(configuration(artifact, batching={"max_queue": len(texts)}), tmp_path) as server:
+        assert server.ask({"inputs": texts}).status_code == 200
+        counted = server.feature_counts()
+    assert counted == {feature.name: feature.counts for feature in profile.features}
+    assert {"entity_words", "entity_type", "lowest_confidence"} <= counted.keys()
 
 
 def test_the_model_card_names_types_tags_and_scores(done):
