@@ -82,7 +82,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
     settings = config.settings
     model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True)
     refuse_too_long(settings.data.max_tokens, model=model)
-    inputs = inputs_of(config, sources=locate_sources(config), model=model)
+    inputs = inputs_of(config, sources=locate_sources(config, snapshots=scratch / "feedback"), model=model)
     read = read_rows(inputs, folder=scratch, part=_silent)
     table = read.table
     rows = _rows(table, inputs)

@@ -13,6 +13,7 @@ _SHOWN = 3
 def notes_of(report: Mapping[str, Any]) -> list[str]:
     """Return the notes for a data report, perhaps none. A report without `tokens` is one of rows that were not tokenized yet."""
     return [
+        *_feedback(report),
         *_left_out(report),
         *_contradictions(report),
         *_moved_for_classes(report),
@@ -20,6 +21,16 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
         *_alike_labels(report),
         *_numbers(report),
     ]
+
+
+def _feedback(report: Mapping[str, Any]) -> Iterator[str]:
+    for source in report["sources"]:
+        if (found := source.get("feedback")) is not None:
+            yield (
+                f"{source['uri']} for {source['for']}: feedback up to {found['cutoff']} for {found['predictions']:,} predictions, "
+                f"{found['withoutText']:,} of them without a text, {found['withoutLabel']:,} without a label; "
+                f"{source['read']:,} rows are of this side"
+            )
 
 
 def _left_out(report: Mapping[str, Any]) -> Iterator[str]:
