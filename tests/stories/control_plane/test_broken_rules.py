@@ -91,7 +91,6 @@ BROKEN_RULES = [
         ("validation", TRAIN | {"uri": "feedback://reviews", "split": "test"}),
         ("test", {"uri": "feedback://reviews", "columns": {"text": "a"}}),
     )),
-    (FineTuneJob, {"task": "token-classification", "data": {"train": [{"uri": "feedback://reviews"}]}}, "spec.data: Invalid value: has feedback:// sources"),
     (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),
     (FineTuneJob, {"resources": {"processesPerNode": 2}}, "spec.resources.processesPerNode: Invalid value: must be at most gpusPerNode"),
     (FineTuneJob, {"output": {"mergeAdapter": False, "formats": ["safetensors", "onnx"]}}, "spec.output.formats: Forbidden: onnx and onnx-int8 need the whole model"),

@@ -199,9 +199,6 @@ def _own_source(split: str) -> Rule:
     )
 
 
-_SOURCES_CEL = "[self.train, self.?validation.orValue([]), self.?test.orValue([])]"
-
-
 def _fits_feedback(source: Source) -> bool:
     if source.is_feedback:
         return source.columns is None and source.label_rule is None and source.split is None
@@ -247,8 +244,16 @@ class Data(SpecModel):
         *(_own_source(split) for split in ("validation", "test")),
         Rule(
             message="cutoff applies only to feedback:// sources, and columns, labelRule and split only to others",
-            cel=f"{_SOURCES_CEL}.all(sources, sources.all(source, source.uri.startsWith('{FEEDBACK_SCHEME}')"
-            " ? !has(source.columns) && !has(source.labelRule) && !has(source.split) : !has(source.cutoff)))",
+            # each list by its name: the API server cannot bound the cost of `orValue([]).all`
+            cel=" && ".join(
+                f"{unless}self.{split}.all(s, s.uri.startsWith('{FEEDBACK_SCHEME}')"
+                f" ? !has(s.columns) && !has(s.labelRule) && !has(s.split) : !has(s.cutoff)){end}"
+                for split, unless, end in (
+                    ("train", "", ""),
+                    ("validation", "(!has(self.validation) || ", ")"),
+                    ("test", "(!has(self.test) || ", ")"),
+                )
+            ),
             holds=lambda data: all(map(_fits_feedback, data.sources)),
         ),
     )

@@ -36,7 +36,6 @@ from tuneloop_api.v1alpha1.pods import PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
-from tuneloop_api.wire.uris import FEEDBACK_SCHEME
 
 
 class Evaluation(SpecModel):
@@ -237,13 +236,6 @@ class FineTuneJobSpec(PodOptions):
             "training.earlyStopping.metric",
             has="has(self.training) && has(self.training.earlyStopping) && has(self.training.earlyStopping.metric)",
             stopping=True,
-        ),
-        Rule(
-            field="data",
-            message="has feedback:// sources, which apply only to task: text-classification",
-            cel="self.task == 'text-classification' || ![self.data.train, self.data.?validation.orValue([]), self.data.?test.orValue([])]"
-            f".exists(sources, sources.exists(source, source.uri.startsWith('{FEEDBACK_SCHEME}')))",
-            holds=lambda spec: spec.task == "text-classification" or not spec.data.feedback_deployments,
         ),
         Rule(
             field="scheduling.minNodes",
