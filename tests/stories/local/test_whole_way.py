@@ -103,9 +103,7 @@ def label(url: str, rows: list[tuple[str, str]]) -> None:
     )
     with urllib.request.urlopen(request, timeout=20) as reply:
         tokens = reply.headers["x-tuneloop-feedback"].split(",")
-    items = [
-        {"token": token, "label": right, "input": text} for token, (text, right) in zip(tokens, rows, strict=True)
-    ]
+    items = [{"token": token, "label": right, "input": text} for token, (text, right) in zip(tokens, rows, strict=True)]
     assert post(f"{url}/v1/feedback", items) == {"counted": len(rows), "repeated": 0}
 
 
