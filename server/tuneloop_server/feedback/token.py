@@ -147,6 +147,7 @@ def _decoded(token: str) -> bytes:
         signed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
         raise RefusedFeedback(message, reason="damaged") from None
-    if base64.urlsafe_b64encode(signed).rstrip(b"=").decode("ascii") != token:
+    is_of_its_version = TOKEN_CHARACTERS.get(signed[0], len(token)) == len(token)
+    if not is_of_its_version or base64.urlsafe_b64encode(signed).rstrip(b"=").decode("ascii") != token:
         raise RefusedFeedback(message, reason="damaged")
     return signed

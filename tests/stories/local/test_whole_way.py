@@ -58,7 +58,9 @@ def address(log: Path) -> str | None:
     return lines[0].rsplit(" ", 1)[1] if lines else None
 
 
-def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(trained: Workspace) -> None:
+@pytest.fixture(scope="module")
+def served(trained: Workspace) -> tuple[list[str], list[dict[str, float]], dict]:
+    """Serve the model, ask for predictions and label some; return texts, the scores of each, and the deployment."""
     texts = [text for text, _ in sentences(40, seed=5)]
     server = trained.start("serve", "-f", "deployment.yaml", "--port", "0", log="serve.log", **stand_ins.NONE)
     try:
@@ -74,6 +76,13 @@ def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(tr
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) == 0
+    return texts, answers, deployment
+
+
+def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(
+    trained: Workspace, served: tuple[list[str], list[dict[str, float]], dict]
+) -> None:
+    texts, answers, deployment = served
     assert deployment["status"]["phase"] == "Ready"
     folder = trained.job_folder() / "artifact" / "model"
     plain = subprocess.run(
@@ -107,6 +116,7 @@ def label(url: str, rows: list[tuple[str, str]]) -> None:
     assert post(f"{url}/v1/feedback", items) == {"counted": len(rows), "repeated": 0}
 
 
+@pytest.mark.usefixtures("served")
 def test_what_clients_have_labelled_are_rows_for_the_next_job(trained: Workspace) -> None:
     sources = [{"uri": f"pvc://{CLAIM}/rows.csv"}, {"uri": "feedback://reviews"}]
     retrained = job_manifest(data={"train": sources}, preflight={"dryRun": True})
@@ -114,7 +124,7 @@ def test_what_clients_have_labelled_are_rows_for_the_next_job(trained: Workspace
     ended = trained.tuneloop("run", "-f", "retrained.yaml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     notes = trained.tuneloop("logs", "retrained", "--stage", "prepare").stdout
-    assert "feedback for 30 predictions, 0 of them without a text, 0 without a label" in notes
+    assert "for 30 predictions, 0 of them without a text, 0 without a label" in notes
 
 
 def test_describe_and_logs_tell_the_story(trained: Workspace) -> None:
