@@ -18,6 +18,7 @@ from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.digest import dataset_digest
 from tuneloop_trainer.data.feedback.snapshot import snapshot_of
 from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
+from tuneloop_trainer.data.notes import feedback_notes
 from tuneloop_trainer.data.pipeline import STEPS, Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.prepare_progress import PrepareProgress
@@ -52,6 +53,8 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     with progress.part("checking the model", until=0.05):
         model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
         refuse_too_long(config.settings.data.max_tokens, model=model)
+    for note in feedback_notes(sources):
+        LOG.info("data: %s", note)
     inputs = inputs_of(config, sources=sources, model=model)
     with progress.part("reading the sources' contents", until=0.1) as done:
         folder = Path(config.paths.datasets) / _digest(inputs, progress=done)
@@ -93,7 +96,12 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         report_path=str(folder / REPORT),
         cache_hit=found is not None,
         memory=memory,
-        notes=[*manifest.notes, *notes_on_int8(manifest.counts.splits, config.settings.output)] or None,
+        notes=[
+            *feedback_notes(sources),
+            *manifest.notes,
+            *notes_on_int8(manifest.counts.splits, config.settings.output),
+        ]
+        or None,
     )
     if config.settings.preflight.rehearsal:
         with progress.part("rehearsing the training and the export", until=1.0):
@@ -141,7 +149,6 @@ def _located(source: SourceSettings, *, split: int, field: str, config: RunConfi
         snapshots=snapshots,
         run=config.fresh_run_id or "",
     )
-    LOG.info("%s: %s: %s", field, source.uri, snapshot.facts)
     file = DataFile(path=snapshot.path, format="jsonl", name=source.uri)
     return LocatedSource(field=field, split=split, settings=source, files=[file], feedback=snapshot.facts)
 

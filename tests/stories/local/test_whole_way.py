@@ -124,7 +124,7 @@ def test_what_clients_have_labelled_are_rows_for_the_next_job(trained: Workspace
     ended = trained.tuneloop("run", "-f", "retrained.yaml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     notes = trained.tuneloop("logs", "retrained", "--stage", "prepare").stdout
-    assert "for 30 predictions, 0 of them without a text, 0 without a label" in notes
+    assert "for 30 predictions, 0 of them without a text, 0 with a text and without a label" in notes
 
 
 def test_describe_and_logs_tell_the_story(trained: Workspace) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_trainer.dataset.splits import SPLITS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tuneloop_trainer.data.collect import LocatedSource
 
 _SHOWN = 3
 
@@ -13,7 +17,6 @@ _SHOWN = 3
 def notes_of(report: Mapping[str, Any]) -> list[str]:
     """Return the notes for a data report, perhaps none. A report without `tokens` is one of rows that were not tokenized yet."""
     return [
-        *_feedback(report),
         *_left_out(report),
         *_contradictions(report),
         *_moved_for_classes(report),
@@ -23,14 +26,15 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _feedback(report: Mapping[str, Any]) -> Iterator[str]:
-    for source in report["sources"]:
-        if (found := source.get("feedback")) is not None:
-            yield (
-                f"{source['uri']} for {source['for']}: feedback up to {found['cutoff']} for {found['predictions']:,} predictions, "
-                f"{found['withoutText']:,} of them without a text, {found['withoutLabel']:,} without a label; "
-                f"{source['read']:,} rows are of this side"
-            )
+def feedback_notes(sources: Iterable[LocatedSource]) -> list[str]:
+    """Return what became of the feedback that a job reads, a sentence a source. It is of the job, and not of the data set, which an earlier job may have made."""
+    return [
+        f"{source.settings.uri} for {SPLITS[source.split]}: feedback up to {found['cutoff']} for {found['predictions']:,} predictions, "
+        f"{found['withoutText']:,} of them without a text, {found['withoutLabel']:,} with a text and without a label; "
+        f"{found['sides'][SPLITS[source.split]]:,} rows are of this side"
+        for source in sources
+        if (found := source.feedback) is not None
+    ]
 
 
 def _left_out(report: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from tuneloop_trainer.data.collect import collect
 from tuneloop_trainer.data.digest import dataset_digest
 from tuneloop_trainer.data.feedback.snapshot import sides_of, snapshot_of
 from tuneloop_trainer.data.formats.text_label import TEXT_LABEL
+from tuneloop_trainer.data.notes import feedback_notes
 from tuneloop_trainer.data.pipeline import STEPS
 from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.data.steps import keep_splits_apart
@@ -250,10 +251,14 @@ def test_rows_of_feedback_are_read_and_those_of_the_golden_set_never_train(tmp_p
         tmp_path / "rows", [row("a", text=golden), row("b", "bad", text=own), row("c", "good", text=of_side(TRAIN, 3))]
     )
     (tmp_path / "golden.jsonl").write_text(json.dumps({"text": golden.upper(), "label": "good"}) + "\n")
-    sources = {"train": [{"uri": "feedback://reviews"}], "test": [{"uri": f"file://{tmp_path}/golden.jsonl"}]}
+    sources = {
+        "train": [{"uri": "feedback://reviews", "cutoff": CUTOFF}],
+        "test": [{"uri": f"file://{tmp_path}/golden.jsonl"}],
+    }
     config = with_feedback(tmp_path, **sources)
+    located = locate_sources(config, snapshots=tmp_path / "job")
     found = collect(
-        locate_sources(config, snapshots=tmp_path / "job"),
+        located,
         row_format=TEXT_LABEL,
         settings=config.settings,
         contents=tmp_path / "contents",
@@ -265,3 +270,8 @@ def test_rows_of_feedback_are_read_and_those_of_the_golden_set_never_train(tmp_p
     assert set(texts[found.table.splits == TRAIN]) == {golden, own, of_side(TRAIN, 3)}
     assert set(texts[table.splits == TRAIN]) == {own, of_side(TRAIN, 3)}
     assert found.sources[0].feedback["predictions"] == 3
+    (note,) = feedback_notes(located)
+    assert note == (
+        "feedback://reviews for train: feedback up to 2026-11-30T13:00:00.000Z for 3 predictions, 0 of them without a text, "
+        "0 with a text and without a label; 3 rows are of this side"
+    )

@@ -25,26 +25,27 @@ _LONGEST_LINE = 16 * 1024 * 1024
 """Bytes. A server takes bodies of 1 MiB."""
 _TABLE = """
 CREATE TABLE predictions (
-    token TEXT PRIMARY KEY,
-    last_at REAL, label TEXT,
-    text_at REAL, text BLOB, text_key BLOB,
-    first_at REAL, is_audit INTEGER
+    token TEXT PRIMARY KEY, last_at REAL, label TEXT, text_at REAL, text BLOB, text_key BLOB, is_audit INTEGER
 ) WITHOUT ROWID
 """
-_ADD = """
-INSERT INTO predictions VALUES (:token, :at, :label, :at, :text, :text_key, :at, :is_audit)
+_IS_EARLIER = """
+excluded.text IS NOT NULL
+AND (text IS NULL OR (excluded.text_at, excluded.text, -excluded.is_audit) < (text_at, text, -is_audit))
+"""
+_ADD = f"""
+INSERT INTO predictions VALUES (:token, :at, :label, :at, :text, :text_key, :is_audit)
 ON CONFLICT (token) DO UPDATE SET
     label = iif((excluded.last_at, coalesce(excluded.label, '')) > (last_at, coalesce(label, '')), excluded.label, label),
     last_at = max(last_at, excluded.last_at),
-    text_key = iif(excluded.text IS NOT NULL AND (text IS NULL OR (excluded.text_at, excluded.text) > (text_at, text)), excluded.text_key, text_key),
-    text_at = iif(excluded.text IS NOT NULL AND (text IS NULL OR (excluded.text_at, excluded.text) > (text_at, text)), excluded.text_at, text_at),
-    text = iif(excluded.text IS NOT NULL AND (text IS NULL OR (excluded.text_at, excluded.text) > (text_at, text)), excluded.text, text),
-    is_audit = iif((excluded.first_at, -excluded.is_audit) < (first_at, -is_audit), excluded.is_audit, is_audit),
-    first_at = min(first_at, excluded.first_at)
-"""
+    text_at = iif({_IS_EARLIER}, excluded.text_at, text_at),
+    text = iif({_IS_EARLIER}, excluded.text, text),
+    text_key = iif({_IS_EARLIER}, excluded.text_key, text_key),
+    is_audit = iif({_IS_EARLIER}, excluded.is_audit, is_audit)
+"""  # noqa: S608  (of constants)
+"""The last label and the first text: where a prediction has two texts, of which one was masked, later feedback never moves it."""
 _FIRST = """
 CREATE TABLE texts AS SELECT text_key, is_audit FROM (
-    SELECT text_key, is_audit, row_number() OVER (PARTITION BY text_key ORDER BY first_at, is_audit DESC) AS place
+    SELECT text_key, is_audit, row_number() OVER (PARTITION BY text_key ORDER BY text_at, is_audit DESC) AS place
     FROM predictions WHERE text IS NOT NULL
 ) WHERE place = 1
 """
