@@ -40,6 +40,23 @@ def test_the_job_starts_where_the_deployments_keep_their_feedback() -> None:
     assert accepted(reviews=deployment("reviews", KEPT), films=deployment("films", KEPT))["status"] == "True"
 
 
+def test_where_the_rows_are_is_chosen_when_the_job_begins() -> None:
+    deployments = {name: deployment(name, KEPT) for name in ("reviews", "films")}
+    found = observed(a_job(data=SOURCES), feedback_deployments=deployments, live=True)
+    status = decide(found, now=NOW, settings=SETTINGS).status
+    assert status is not None
+    assert status["resolved"]["feedback"] == {name: f"pvc://labels/team-a/feedback/{name}" for name in deployments}
+
+
+def test_local_mode_says_where_the_rows_of_an_earlier_session_are() -> None:
+    known = {
+        "resolved": {"feedback": {"reviews": "pvc://labels/feedback/reviews", "films": "pvc://labels/feedback/films"}}
+    }
+    status = decide(observed(a_job(known, data=SOURCES), live=True), now=NOW, settings=SETTINGS).status
+    assert status is not None
+    assert status["resolved"]["feedback"] == known["resolved"]["feedback"]
+
+
 @pytest.mark.parametrize(
     ("reviews", "words"),
     [

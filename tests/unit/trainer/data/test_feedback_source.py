@@ -106,7 +106,7 @@ ROWS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=12), order=st.randoms(use_true_random=False), parts=st.integers(1, 4))
 def test_the_same_feedback_is_the_same_file_whatever_its_order_and_the_number_of_shards(
     tmp_path_factory, rows, order, parts
@@ -158,7 +158,7 @@ def test_the_side_of_a_text_is_the_same_in_every_release():
     assert sides_of(keys, [False] * 24) == [held_out.get(number, TRAIN) for number in range(24)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(early=st.lists(ROWS, min_size=1, max_size=8), late=st.lists(ROWS, max_size=8))
 def test_a_text_that_was_judged_on_never_trains_later_nor_the_other_way_round(tmp_path_factory, early, late):
     folder = tmp_path_factory.mktemp("feedback")
