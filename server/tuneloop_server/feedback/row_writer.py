@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
@@ -29,9 +30,18 @@ RETRY_SECONDS = 5.0
 CLEANING_SECONDS = 3600.0
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 _ROW_BYTES = 1024
-"""Of a row in memory, beside its text."""
+"""Of a row in memory, beside its text, which may be there twice: as it came, and as it is written."""
 _CLOSING_SECONDS = 5.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Waiting:
+    row: FeedbackRow
+    size: int
+    """Bytes that it takes in memory, about."""
+    line: bytes | None = None
+    """As it is written; None until then. To mask a text takes time, and is done once."""
 
 
 class RowWriter:
@@ -53,7 +63,7 @@ class RowWriter:
         self._redacts = redacts
         self._most_bytes = most_bytes
         self._clock = clock
-        self._rows: deque[tuple[FeedbackRow, int]] = deque()
+        self._rows: deque[_Waiting] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
         self._is_closing = False
@@ -83,12 +93,12 @@ class RowWriter:
 
     def put(self, row: FeedbackRow) -> None:
         """Take a row. If too much waits, the row is lost, and counted as lost."""
-        size = _ROW_BYTES + sys.getsizeof(row.text)
+        size = _ROW_BYTES + 2 * sys.getsizeof(row.text)
         with self._changed:
             if self._bytes + size > self._most_bytes:
                 self._lost.inc()
                 return
-            self._rows.append((row, size))
+            self._rows.append(_Waiting(row, size))
             self._bytes += size
             self._changed.notify()
 
@@ -99,14 +109,14 @@ class RowWriter:
         if not waiting:
             return True
         try:
-            self._shards.write([(row.labelled_at, self._line(row)) for row, _ in waiting])
+            self._shards.write([(found.row.labelled_at, self._line(found)) for found in waiting])
         except OSError as error:
             self._failed(f"cannot be written ({error.strerror}); rows of feedback wait, and later ones are lost")
             return False
         with self._changed:
-            for _, size in waiting:
+            for found in waiting:
                 self._rows.popleft()
-                self._bytes -= size
+                self._bytes -= found.size
         self._written.inc(len(waiting))
         if self._problem:
             _log.info("%s: can be written again", self._folder)
@@ -151,7 +161,11 @@ class RowWriter:
             _log.warning("%s: %s", self._folder, problem)
         self._problem = problem
 
-    def _line(self, row: FeedbackRow) -> bytes:
-        if self._redacts and row.text is not None:
-            row = changed(row, text=mask_personal_data(row.text))
-        return json.dumps(row.to_wire(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    def _line(self, waiting: _Waiting) -> bytes:
+        if waiting.line is None:
+            row = waiting.row
+            if self._redacts and row.text is not None:
+                row = changed(row, text=mask_personal_data(row.text))
+            text = json.dumps(row.to_wire(), ensure_ascii=False, separators=(",", ":"))
+            waiting.line = text.encode(errors="replace") + b"\n"
+        return waiting.line

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tuneloop_server.feedback.request import FeedbackItem
     from tuneloop_server.feedback.token import Predicted
 
+MOST_TEXT_CHARACTERS = 65_536
+"""Of a text that is kept; models read less. To mask a longer one would hold up the requests of others."""
 _TOKEN_ID_BYTES = 16
 _TWO_TO_64 = 2.0**64
 
@@ -41,7 +43,7 @@ def row_of(
         confidence_bin=predicted.confidence_bin,
         correct=is_correct,
         label=predicted_label if item.correct else label,
-        text=item.input if may_keep_text(predicted, rate=text_rate) and _is_unicode(item.input) else None,
+        text=item.input if may_keep_text(predicted, rate=text_rate) and _can_be_written(item.input) else None,
         token=_token_id(item.token),
         source=item.source,
     )
@@ -57,6 +59,8 @@ def _token_id(token: str) -> str:
     return hashlib.sha256(token.encode("ascii")).digest()[:_TOKEN_ID_BYTES].hex()
 
 
-def _is_unicode(text: str | None) -> bool:
-    """Whether a text can be written as UTF-8: JSON can spell halves of characters."""
-    return text is None or not any("\ud800" <= character <= "\udfff" for character in text)
+def _can_be_written(text: str | None) -> bool:
+    """Whether a text is short enough, and can be written as UTF-8: JSON can spell halves of characters."""
+    return text is None or (
+        len(text) <= MOST_TEXT_CHARACTERS and not any("\ud800" <= character <= "\udfff" for character in text)
+    )

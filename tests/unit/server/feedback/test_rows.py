@@ -7,6 +7,7 @@ from feedback_in_memory import NOON, FeedbackServer, rows_in
 
 from tuneloop_server.feedback.cohorts import DAY_SECONDS
 from tuneloop_server.feedback.errors import RefusedFeedback
+from tuneloop_server.feedback.rows import MOST_TEXT_CHARACTERS
 
 TEXT = "a joy"
 
@@ -82,8 +83,8 @@ def test_two_servers_draw_the_same_texts_for_a_sample(tmp_path):
     assert 80 < len(kept[0]) < 160
 
 
-def test_half_a_character_is_no_text(server):
-    text = "a \ud83d joy"
+@pytest.mark.parametrize("text", ["a \ud83d joy", "x" * (MOST_TEXT_CHARACTERS + 1)])
+def test_half_a_character_and_a_text_that_no_model_reads_whole_are_not_kept(server, text):
     server.take(server.predict(text=text), "positive", text=text)
     assert [row.text for row in server.written()] == [None]
 
