@@ -104,6 +104,8 @@ def _serve(service: ModelService, listener: socket.socket, metrics: MetricsPort 
     )
     _log.info("listening on %s port %d", *listener.getsockname()[:2])
     server.run(sockets=[listener])
+    if service.feedback is not None:
+        service.feedback.close()
     if failures:
         raise failures[0]
 

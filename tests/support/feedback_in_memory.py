@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING
 from artifact import manifest_of
 from prometheus_client import generate_latest
 
+from tuneloop_api.contract.feedback_row import FeedbackRow
 from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_server.feedback.feedback import Feedback
 from tuneloop_server.feedback.keys import Keys
 from tuneloop_server.feedback.request import FeedbackItem
+from tuneloop_server.feedback.row_writer import RowWriter
+from tuneloop_server.feedback.shards import Shards
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.tasks.task import Prediction
 
@@ -20,9 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from tuneloop_api.contract.feedback_row import FeedbackSource
+
 LABELS = ("negative", "neutral", "positive")
 KEY = "k" * 32
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC).timestamp()
+
+
+def rows_in(folder: Path) -> list[FeedbackRow]:
+    """Return the rows of all files in a folder, those of a file in their order."""
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    return [FeedbackRow.from_wire(json.loads(line)) for line in lines]
 
 
 @dataclass
@@ -36,6 +48,11 @@ class FeedbackServer:
     keys: str = KEY
     now: float = NOON
     seconds: float = 0.0
+    rows: Path | None = None
+    """Folder for rows of feedback; None: counts alone are kept."""
+    text_rate: float = 1.0
+    redacts: bool = False
+    most_waiting_bytes: int = 1_000_000
     monitoring: Monitoring = field(init=False)
     feedback: Feedback = field(init=False)
 
@@ -47,19 +64,50 @@ class FeedbackServer:
             namespace="team", name=self.deployment, revision=self.revision, artifact_path="/m", artifact_uri="pvc://m/m"
         )
         self.monitoring = Monitoring(config, manifest_of(self.labels), label_names=self.labels)
+        self.writer = None if self.rows is None else self._writer(self.rows)
         self.feedback = Feedback(
-            keys, revision=self.revision, labels=self.labels, monitoring=self.monitoring, clock=lambda: self.now
+            keys,
+            revision=self.revision,
+            labels=self.labels,
+            monitoring=self.monitoring,
+            rows=self.writer,
+            text_rate=self.text_rate,
+            clock=lambda: self.now,
         )
 
-    def predict(self, label: str = "positive", *, confidence: float = 0.9) -> str:
+    def _writer(self, folder: Path) -> RowWriter:
+        shards = Shards(folder, retention_seconds=90 * 86_400)
+        return RowWriter(
+            shards,
+            folder=folder,
+            redacts=self.redacts,
+            monitoring=self.monitoring,
+            most_bytes=self.most_waiting_bytes,
+        )
+
+    def predict(self, label: str = "positive", *, text: str = "a joy", confidence: float = 0.9) -> str:
         """Return the token of a prediction."""
-        return self.feedback.token(
-            Prediction(label=label, confidence=confidence, calibrated_confidence=confidence, entropy=0.1)
-        )
+        prediction = Prediction(label=label, confidence=confidence, calibrated_confidence=confidence, entropy=0.1)
+        return self.feedback.token(prediction, text)
 
-    def take(self, token: str, label: str | int | None = None, *, correct: bool | None = None) -> tuple[int, int]:
+    def take(
+        self,
+        token: str,
+        label: str | int | None = None,
+        *,
+        correct: bool | None = None,
+        text: str | None = None,
+        source: FeedbackSource = "client",
+    ) -> tuple[int, int]:
         """Take one feedback; return (counted, repeated)."""
-        return self.feedback.take([FeedbackItem(token=token, label=label, correct=correct)])
+        return self.feedback.take([FeedbackItem(token=token, label=label, correct=correct, input=text, source=source)])
+
+    def written(self) -> list[FeedbackRow]:
+        """Write what waits, and return all rows of the folder."""
+        assert self.writer is not None
+        assert self.rows is not None
+        assert self.writer.flush()
+        return rows_in(self.rows)
 
     def rotate(self, keys: str) -> None:
         """Change the mounted keys, and let the time pass after which they are read."""

@@ -34,6 +34,8 @@ EXAMPLES = {
         ["http://a/b", "hf://a", "hf://a/b/c", "hf://a/..", "pvc://UPPER/a", "pvc://a-/b", "pvc://a..b/c", "pvc://a/../b", "pvc://a/.", "pvc://a//b", "pvc://a/%2e%2e/b",
          "pvc://a/b\\c", "pvc://a/b\n", "pvc://a/", "file://a/b", "file:///a/..", "file:///", " pvc://a/b", "pvc://a/b\x00", "pvc://a/b\x7f"],
     ),
+    "data": (["pvc://models/a/b.csv", "file:///a", "feedback://reviews", "feedback://a"], ["hf://a/b", "feedback://", "feedback://A", "feedback://a/b", "feedback://a-", "feedback://" + "a" * 37]),
+    "moment": (["2026-11-30T12:00:00Z"], ["", "2026-11-30", "2026-11-30T12:00:00", "2026-11-30T12:00Z", "2026-11-30T12:00:00+01:00", "2026-11-30T12:00:00.5Z", "2026-11-30 12:00:00Z"]),
     "files": (["pvc://models/a/b.csv", "file:///a"], ["hf://a/b", "pvc://a/../b"]),
     "name": (["a", "models", "a.b-c", "0"], ["-a", "a-", "A", "a_b", "a/b", "ä", "a\n", "a..b", ""]),
     "duration": (

@@ -16,6 +16,7 @@ from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedModel,
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.folder import bytes_to_write
+from tuneloop_trainer.data.notes import feedback_notes
 from tuneloop_trainer.data.pipeline import Inputs, encoder_of, notes_of_rows, read_rows, write_sample
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.row_table import OUT, TRAIN
@@ -83,7 +84,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
     settings = config.settings
     model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True)
     refuse_too_long(settings.data.max_tokens, model=model)
-    inputs = inputs_of(config, sources=locate_sources(config), model=model)
+    inputs = inputs_of(config, sources=locate_sources(config, snapshots=scratch / "feedback"), model=model)
     read = read_rows(inputs, folder=scratch, part=_silent)
     table = read.table
     rows = _rows(table, inputs)
@@ -110,7 +111,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
         resolved=resolved,
         sampled=rows.sampled,
         rows=rows.counts,
-        notes=notes_of_rows(read),
+        notes=[*feedback_notes(inputs.sources), *notes_of_rows(read)],
         nodes=settings.gang.nodes,
         ranks=settings.gang.nodes * settings.gang.processes_per_node,
         memory=None if shape is None else _memory(preflight, shape, resolved),

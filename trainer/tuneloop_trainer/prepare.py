@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_trainer.data.choose_format import choose_format
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.digest import dataset_digest
+from tuneloop_trainer.data.feedback.snapshot import snapshot_of
 from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
+from tuneloop_trainer.data.notes import feedback_notes
 from tuneloop_trainer.data.pipeline import STEPS, Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.prepare_progress import PrepareProgress
@@ -24,7 +27,7 @@ from tuneloop_trainer.dataset.shards import REPORT
 from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.champion.preview import notes_on_champion
-from tuneloop_trainer.locate import files_of
+from tuneloop_trainer.locate import DataFile, files_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.onnx_preview import notes_on_int8, refuse_too_large_for_onnx
 from tuneloop_trainer.preflight.preflight import Preflight
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import SourceSettings
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.report import Reporter
 
@@ -46,10 +50,12 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     Raises ModelAccessError, DataError, ConfigError, StorageError: what is wrong, where, and what to do.
     """
     progress = PrepareProgress(reporter)
-    sources = locate_sources(config)
+    sources = locate_sources(config, snapshots=Path(config.paths.job_dir) / "feedback")
     with progress.part("checking the model", until=0.05):
         model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
         refuse_too_long(config.settings.data.max_tokens, model=model)
+    for note in feedback_notes(sources):
+        LOG.info("data: %s", note)
     inputs = inputs_of(config, sources=sources, model=model)
     with progress.part("reading the sources' contents", until=0.1) as done:
         folder = Path(config.paths.datasets) / _digest(inputs, progress=done)
@@ -92,7 +98,13 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         report_path=str(folder / REPORT),
         cache_hit=found is not None,
         memory=memory,
-        notes=[*manifest.notes, *notes_on_int8(manifest.counts.splits, config.settings.output), *notes] or None,
+        notes=[
+            *feedback_notes(sources),
+            *manifest.notes,
+            *notes_on_int8(manifest.counts.splits, config.settings.output),
+            *notes,
+        ]
+        or None,
     )
     if config.settings.preflight.rehearsal:
         with progress.part("rehearsing the training and the export", until=1.0):
@@ -110,20 +122,38 @@ def inputs_of(config: RunConfig, *, sources: list[LocatedSource], model: Pretrai
     return Inputs(settings=config.settings, sources=sources, model=model, task=task, row_format=row_format)
 
 
-def locate_sources(config: RunConfig) -> list[LocatedSource]:
-    """Find the files of all sources: train, validation, test."""
+def locate_sources(config: RunConfig, *, snapshots: Path) -> list[LocatedSource]:
+    """Find the files of all sources: train, validation, test. snapshots: folder for the rows of feedback that count."""
     data = config.settings.data
     given = ((TRAIN, "train", data.train), (VALIDATION, "validation", data.validation), (TEST, "test", data.test))
     return [
-        LocatedSource(
-            field=f"data.{name}[{index}]",
-            split=split,
-            settings=source,
-            files=files_of(source, claims=config.paths.claims, field=f"data.{name}[{index}]"),
-        )
+        _located(source, split=split, field=f"data.{name}[{index}]", config=config, snapshots=snapshots)
         for split, name, sources in given
         for index, source in enumerate(sources or ())
     ]
+
+
+def _located(source: SourceSettings, *, split: int, field: str, config: RunConfig, snapshots: Path) -> LocatedSource:
+    deployment = feedback_deployment(source.uri)
+    if deployment is None:
+        files = files_of(source, claims=config.paths.claims, field=field)
+        return LocatedSource(field=field, split=split, settings=source, files=files)
+    folder = (config.paths.feedback or {}).get(deployment)
+    if folder is None:
+        raise ConfigError(
+            f"{field}.uri: {source.uri}: the rows of feedback of {deployment} cannot be reached from here"
+        )
+    snapshot = snapshot_of(
+        Path(folder),
+        uri=source.uri,
+        field=field,
+        split=split,
+        cutoff=source.cutoff,
+        snapshots=snapshots,
+        run=config.fresh_run_id or "",
+    )
+    file = DataFile(path=snapshot.path, format="jsonl", name=source.uri)
+    return LocatedSource(field=field, split=split, settings=source, files=[file], feedback=snapshot.facts)
 
 
 def _rehearsed(config: RunConfig, result: PrepareResult, *, shape: ModelShape | None, model: PretrainedModel) -> str:

@@ -26,6 +26,8 @@ class Paths(MessageModel):
 
     claims: dict[str, str]
     """Mount path of each claim: `pvc://CLAIM/PATH` is `claims[CLAIM]/PATH`."""
+    feedback: dict[str, str] | None = None
+    """Folder of the rows of feedback of each ModelDeployment that a source names; None: no source does. Only for `prepare`."""
     datasets: str
     """Prepared data, one folder per digest."""
     models: str

@@ -43,11 +43,26 @@ class ServedAdapter(MessageModel):
     """`sha256:…` that the canonical manifest must have; None: take the manifest as it is."""
 
 
+class FeedbackStore(MessageModel):
+    """Where and how the server keeps rows of feedback (`FeedbackRow`)."""
+
+    folder: str
+    """Of this deployment, on a claim that the server may write to; it need not be there."""
+    text_rate: float = 1.0
+    """Part of the predictions whose text may be kept, by a random draw; 1: all."""
+    redact: bool = True
+    """Whether personal data is masked in texts."""
+    retention_seconds: int = 90 * 86_400
+    """How long the files of a day are kept after its end."""
+
+
 class FeedbackSettings(MessageModel):
     """How the server signs the tokens of feedback (`spec.feedback`)."""
 
     keys_path: str
     """File with the keys, one a line: the first signs, all are accepted. A Secret, mounted read-only."""
+    store: FeedbackStore | None = None
+    """None: nothing is kept but counts."""
 
 
 class ServerConfig(MessageModel):

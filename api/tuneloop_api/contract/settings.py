@@ -57,6 +57,8 @@ class SourceSettings(SettingsBlock):
     columns: ColumnSettings = ColumnSettings()
     label_rule: LabelRuleSettings | None = None
     limit: int | None = None
+    cutoff: str | None = None
+    """Of `feedback://` alone: the last moment of feedback that counts, RFC 3339; None: when `prepare` begins."""
 
 
 class ValidationSettings(SettingsBlock):

@@ -75,6 +75,16 @@ FILES_URI = TextFormat(
     allowed=f"must be pvc://CLAIM/PATH or, in local mode only, file:///PATH; {_PATH_WORDS}",
     example="pvc://models/reviews.csv",
 )
+DATA_URI = TextFormat(
+    pattern=f"^({_FILES}|feedback://[a-z]([-a-z0-9]{{0,34}}[a-z0-9])?)$",
+    allowed=f"must be pvc://CLAIM/PATH, feedback://DEPLOYMENT or, in local mode only, file:///PATH; {_PATH_WORDS}",
+    example="pvc://models/reviews.csv",
+)
+MOMENT = TextFormat(
+    pattern="^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9](:[0-5][0-9]){2}Z$",
+    allowed="must be a moment in UTC, to the second",
+    example="2026-11-30T12:00:00Z",
+)
 SUB_PATH = TextFormat(
     pattern=r"^(\.{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)(/\.{0,2}[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
     allowed="must be a path inside the claim, of letters, digits, ., _ and -: not beginning or ending with /, no . or .. as a part",
@@ -195,7 +205,7 @@ LINE = TextFormat(
 
 TEXT_FORMATS = {
     text_format.pattern: text_format
-    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
+    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, DATA_URI, MOMENT, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
                         VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, SERVED_REVISION, DIGEST, LINE,
                         FEATURE_NAME, CRON, TIME_ZONE)
 }  # fmt: skip

@@ -1,12 +1,11 @@
-"""Addresses of models, data and artifacts: `pvc://CLAIM/PATH`, `file:///PATH` (one machine only), `hf://ORG/NAME`."""
+"""Addresses of models, data and artifacts: `pvc://CLAIM/PATH`, `file:///PATH` (one machine only), `hf://ORG/NAME`, `feedback://DEPLOYMENT`."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-CLAIM_SCHEME, FILE_SCHEME, HUB_SCHEME = "pvc://", "file://", "hf://"
-FEEDBACK_SCHEME = "feedback://"
+CLAIM_SCHEME, FILE_SCHEME, HUB_SCHEME, FEEDBACK_SCHEME = "pvc://", "file://", "hf://", "feedback://"
 _CLAIM_URI = re.compile(r"pvc://([^/]+)/(.+)")
 
 
@@ -27,3 +26,8 @@ def claim_path(uri: str) -> ClaimPath | None:
     """Return the place that `pvc://CLAIM/PATH` names; None for another kind of address."""
     match = _CLAIM_URI.fullmatch(uri)
     return ClaimPath(match[1], match[2]) if match else None
+
+
+def feedback_deployment(uri: str) -> str | None:
+    """Return the ModelDeployment that `feedback://DEPLOYMENT` names; None for another kind of address."""
+    return uri.removeprefix(FEEDBACK_SCHEME) if uri.startswith(FEEDBACK_SCHEME) else None

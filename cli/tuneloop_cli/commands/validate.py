@@ -15,7 +15,9 @@ from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_cli.commands.artifact_problems import artifact_problems
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.errors import ClaimMissing, FolderUnusable
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
+from tuneloop_cli.local.errors import ClaimMissing, FolderUnusable, NotAccepted
+from tuneloop_cli.local.feedback_places import places_of
 from tuneloop_cli.local.folders import require_claims
 from tuneloop_cli.local.kubelet.pod_plan import Folders, on_this_machine
 from tuneloop_cli.local.query_needs import missing_for_queries
@@ -25,7 +27,7 @@ from tuneloop_cli.terminal import say
 from tuneloop_cli.views.challenger_power import comparison_notes
 from tuneloop_cli.views.gate_power import gate_notes
 from tuneloop_operator.decide.accept import refusals_of
-from tuneloop_operator.desired.common.storage import storage_of
+from tuneloop_operator.desired.common.storage import mount_path, storage_of
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config
 from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -89,7 +91,9 @@ def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSe
         if refusals:
             return "\n".join(str(refusal) for refusal in refusals)
         require_claims(loaded.manifest, folders=folders)
-    except (ClaimMissing, FolderUnusable) as error:
+        if isinstance(loaded.resource, FineTuneJob):
+            _feedback_places(loaded.manifest, folders=folders)
+    except (ClaimMissing, FolderUnusable, NotAccepted) as error:
         return str(error)
     return None
 
@@ -125,13 +129,21 @@ def trainer_config(
     with_uid = FineTuneJob.from_wire(
         manifest | {"metadata": manifest["metadata"] | {"uid": trained_identity(manifest)}}
     )
-    storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM)
+    places = _feedback_places(manifest, folders=folders)
+    storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM, feedback=places)
     assert storage is not None
     config = run_config(with_uid, stage="prepare", attempt=0, storage=storage, settings=settings)
-    mounts = {mount: folders.claim(claim) for claim, mount in config.paths.claims.items()}
+    claims = {*config.paths.claims, *storage.feedback_claims}
+    mounts = {mount_path(claim): folders.claim(claim) for claim in claims}
     wire: dict[str, Any] = on_this_machine(config.to_wire(), mounts)
     wire.pop("progress")
     return wire
+
+
+def _feedback_places(manifest: dict[str, Any], *, folders: Folders) -> dict[str, str]:
+    """Return where the feedback is that a job reads, of deployments that were served from this folder. Raises NotAccepted."""
+    namespace, objects = manifest["metadata"]["namespace"], ObjectFiles(folders.root)
+    return places_of(manifest, lambda name: objects.read("ModelDeployment", namespace, name))
 
 
 def error_output(completed: subprocess.CompletedProcess[str]) -> str:

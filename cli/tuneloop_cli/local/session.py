@@ -40,6 +40,7 @@ from tuneloop_operator.controller.baselines import Baselines
 from tuneloop_operator.controller.controllers import metrics_of
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queries import Queries
+from tuneloop_operator.decide.fine_tune_job.feedback_sources import FEEDBACK
 from tuneloop_operator.desired.model_deployment import access, feedback
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL
@@ -190,13 +191,17 @@ class LocalSession:
         old = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         fitted = local_kind.fit(manifest, self._hardware, old)
         action = local_kind.submission(fitted.manifest, old)
+        peek = partial(self.node.cluster.peek, kind="ModelDeployment", namespace=namespace)
+        places = local_kind.feedback_places(fitted.manifest, lambda deployment: peek(name=deployment))
         remarks = local_kind.remarks(fitted.manifest, self.node.folders, old) if action is Submission.REPLACE else []
         if action is Submission.REPLACE and old is not None:
             await self._remove(old)
         if action is not Submission.UNCHANGED:
             applied = await self.node.cluster.apply(fitted.manifest)
             is_new = action in {Submission.CREATE, Submission.REPLACE}
-            if is_new and (status := local_kind.first_status(applied, self.node.folders, old)):
+            first = local_kind.first_status(applied, self.node.folders, old) or {}
+            known = {"resolved": {FEEDBACK: places}} if places else {}
+            if is_new and (status := first | known):
                 await self.node.cluster.patch_status(applied, status)
         stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         assert stored is not None

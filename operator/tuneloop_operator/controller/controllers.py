@@ -84,6 +84,7 @@ CONTROLLERS: dict[str, Controller] = {
                 "NetworkPolicy": None,
             },
             reread=("Job", "Pod"),
+            references=observe_job.references_of,
             observe=observe_job.observe,
             decide=decide_job.decide,
             metrics=job_metrics.text,

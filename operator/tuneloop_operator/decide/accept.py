@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
 from tuneloop_api.wire.names import HUB_TOKEN
+from tuneloop_api.wire.uris import FEEDBACK_SCHEME
 from tuneloop_operator.decide.accept_addresses import local_address
 from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_VALUE = 100
+_FEEDBACK_TASK = "text-classification"
 
 
 def refusals_of(resource: FineTuneJob | ModelDeployment, settings: OperatorSettings) -> tuple[Refusal, ...]:
@@ -35,6 +37,7 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
     return (
         *_labels_alike(spec),
         *_local_addresses(spec, settings),
+        *_feedback_of_another_task(spec),
         *_missing_claim(spec, settings),
         *_two_tokens(spec),
         *pod_refusals(spec, spec.scheduling),
@@ -73,6 +76,18 @@ def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Itera
     yield from local_address("spec.evaluation.compareWith.uri", beside.uri)
     for number, source in enumerate(beside.recent or ()):
         yield from local_address(f"spec.evaluation.compareWith.recent[{number}].uri", source.uri)
+
+
+def _feedback_of_another_task(spec: FineTuneJobSpec) -> Iterator[Refusal]:
+    """Yield feedback for a task whose texts have no single label that a client could send."""
+    if spec.task != _FEEDBACK_TASK and spec.data.feedback_deployments:
+        yield Refusal(
+            reason="FeedbackOfAnotherTask",
+            field="spec.data",
+            given=", ".join(f"{FEEDBACK_SCHEME}{name}" for name in spec.data.feedback_deployments),
+            allowed=f"feedback is a text and its label, which applies only to task: {_FEEDBACK_TASK}",
+            example="uri: pvc://models/tagged.jsonl",
+        )
 
 
 def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:

@@ -181,6 +181,8 @@ class ObservedJob:
     """The pods of all its Jobs, also of the last Job that is gone."""
     present: Mapping[ObjectName, Manifest]
     """Other children that exist, by kind and name: ConfigMaps, Service, NetworkPolicy."""
+    feedback_deployments: Mapping[str, ModelDeployment | str] = field(default_factory=dict)
+    """The ModelDeployments whose feedback it reads, by name; for one that cannot be read the reason. One that does not exist is absent."""
     progress: ProgressMessage | None = None
     progress_written: datetime | None = None
     """When this process last wrote progress to the status."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-RefusalReason: TypeAlias = Literal["damaged", "foreign", "expired", "future", "label"]
+RefusalReason: TypeAlias = Literal["damaged", "foreign", "expired", "future", "label", "input"]
 """Why feedback is not counted: the label `reason` of `tuneloop_feedback_refused_total`."""
 REASONS: tuple[RefusalReason, ...] = get_args(RefusalReason)
 

@@ -11,6 +11,7 @@ from tuneloop_server.feedback.cohorts import Cohorts, require_recent
 from tuneloop_server.feedback.errors import RefusedFeedback
 from tuneloop_server.feedback.metrics import FeedbackMetrics
 from tuneloop_server.feedback.once import Once
+from tuneloop_server.feedback.rows import row_of
 from tuneloop_server.feedback.token import NONCE_BYTES, Predicted, bin_of, label_digest
 from tuneloop_server.fields import shown
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from tuneloop_server.feedback.keys import Keys
     from tuneloop_server.feedback.request import FeedbackItem
+    from tuneloop_server.feedback.row_writer import RowWriter
+    from tuneloop_server.feedback.token import Signer
     from tuneloop_server.monitoring import Monitoring
     from tuneloop_server.tasks.task import Prediction
 
@@ -26,7 +29,7 @@ _MOST_SHOWN = 10
 
 
 class Feedback:
-    """Of one process. It holds counts and the marks of tokens that were counted, and no text."""
+    """Of one process. It holds counts and the marks of tokens that were counted, and no text but that of rows that are about to be written."""
 
     def __init__(
         self,
@@ -35,13 +38,20 @@ class Feedback:
         revision: str,
         labels: Sequence[str],
         monitoring: Monitoring,
+        rows: RowWriter | None = None,
+        text_rate: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """labels: of the model, in the order of their ids; clock: seconds since 1970."""
+        """labels: of the model, in the order of their ids. rows: writes rows of feedback; None: only counts are kept. text_rate: part of the predictions
+        whose text may be kept. clock: seconds since 1970.
+        """
         self._keys = keys
         self._revision = revision
         self._labels = labels
         self._classes = {name: (number, label_digest(name)) for number, name in enumerate(labels)}
+        self._names = {digest: name for name, (_, digest) in self._classes.items()}
+        self._rows = rows
+        self._text_rate = text_rate
         self._clock = clock
         self.cohorts = Cohorts()
         self._once = Once()
@@ -51,19 +61,22 @@ class Feedback:
         self._nonces = count()
         self._own = secrets.token_bytes(NONCE_BYTES // 2)
 
-    def token(self, prediction: Prediction) -> str:
-        """Return the token of a prediction, and count that it went out."""
+    def token(self, prediction: Prediction, text: str) -> str:
+        """Return the token of the prediction for a text, and count that it went out."""
         now = self._clock()
         class_id, digest = self._classes[prediction.label]
         self.cohorts.predicted(self._revision, now=now)
-        return self._keys.signer().token(
+        nonce = self._own + (next(self._nonces) % 2**32).to_bytes(NONCE_BYTES // 2)
+        signer = self._keys.signer()
+        return signer.token(
             Predicted(
                 revision=self._revision,
                 at=int(now),
-                nonce=self._own + (next(self._nonces) % 2**32).to_bytes(NONCE_BYTES // 2),
+                nonce=nonce,
                 class_id=class_id,
                 label=digest,
                 confidence_bin=bin_of(prediction.calibrated_confidence),
+                input_digest=None if self._rows is None else signer.input_digest(text, nonce=nonce),
             )
         )
 
@@ -76,7 +89,10 @@ class Feedback:
             raise
         now = self._clock()
         counted = 0
-        for predicted, is_correct in read:
+        for item, (predicted, is_correct) in zip(items, read, strict=True):
+            self._keep(
+                item, predicted, is_correct=is_correct, now=now
+            )  # also what is sent again: the last label counts
             if not self._once.is_new(predicted.nonce):
                 self._metrics.repeated()
                 continue
@@ -85,11 +101,32 @@ class Feedback:
             self.cohorts.labelled(predicted.revision, at=predicted.at, is_correct=is_correct, now=now)
         return counted, len(read) - counted
 
+    def close(self) -> None:
+        """Write the rows that wait."""
+        if self._rows is not None:
+            self._rows.close()
+
+    def _keep(self, item: FeedbackItem, predicted: Predicted, *, is_correct: bool, now: float) -> None:
+        if self._rows is None:
+            return
+        row = row_of(
+            item,
+            predicted,
+            is_correct=is_correct,
+            predicted_label=self._names.get(predicted.label),
+            labels=self._labels,
+            text_rate=self._text_rate,
+            now=now,
+        )
+        self._rows.put(row)
+
     def _read(self, item: FeedbackItem) -> tuple[Predicted, bool]:
         """Return the prediction and whether it was right. Raises RefusedFeedback."""
         try:
-            predicted = self._keys.signer().read(item.token)
+            signer = self._keys.signer()
+            predicted = signer.read(item.token)
             require_recent(predicted.at, now=self._clock())
+            _require_own_text(item, predicted, signer)
             return predicted, self._is_correct(item, predicted)
         except RefusedFeedback as refused:
             raise RefusedFeedback(f"{item.field}{refused}", reason=refused.reason) from None
@@ -105,3 +142,11 @@ class Feedback:
         allowed = ", ".join(self._labels[:_MOST_SHOWN]) + (", …" if len(self._labels) > _MOST_SHOWN else "")
         message = f"label: {shown(item.label)} was given, allowed are the model's {len(self._labels)} labels ({allowed}) or their ids from 0"
         raise RefusedFeedback(message, reason="label")
+
+
+def _require_own_text(item: FeedbackItem, predicted: Predicted, signer: Signer) -> None:
+    """Raise RefusedFeedback if feedback has another text than the prediction. A token without a digest fits any: no text of it is kept."""
+    if item.input is None or predicted.input_digest is None or signer.is_input(item.input, predicted):
+        return
+    message = "input: is not the text that this token was given for; send the text exactly as it was predicted, or leave input out"
+    raise RefusedFeedback(message, reason="input")

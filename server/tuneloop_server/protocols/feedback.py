@@ -1,7 +1,8 @@
 """The page that takes feedback: `POST /v1/feedback`.
 
 A request is `{"token": …, "label": name | id}` or `{"token": …, "correct": true | false}`, or a list of such objects, which are counted all or none. It is answered
-`{"counted": n, "repeated": m}`. To send it again is safe: a token counts once in a process.
+`{"counted": n, "repeated": m}`. To send it again is safe: a token counts once in a process. `"input"` beside the label is the text of the prediction, for a deployment that
+keeps texts, and `"source": "audit"` says that the prediction was drawn at random to be labelled.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
     answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
     values = [found.value for found in answers]
     content = json.dumps(values if asked.is_list else values[0], ensure_ascii=False).encode()
-    return Reply(content, feedback_headers(service, request, answers))
+    return Reply(content, feedback_headers(service, request, asked.texts, answers))
 
 
 def _routes(service: ModelService) -> list[Route]:

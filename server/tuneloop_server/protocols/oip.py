@@ -73,7 +73,7 @@ async def infer(service: ModelService, request: Request, body: bytes) -> Reply:
         response["id"] = asked.id
     response["outputs"] = [_tensor(output, values, labels) for output in asked.outputs]
     content = json.dumps(response, ensure_ascii=False).encode()
-    return Reply(content, feedback_headers(service, request, answers))
+    return Reply(content, feedback_headers(service, request, asked.texts, answers))
 
 
 def _tensor(output: OutputTensor, values: Sequence[Any], labels: Sequence[str]) -> dict[str, object]:

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from tuneloop_server.tasks.task import Answer
 
 MOST_TOKENS = 32
-"""In one header, which has 1.9 kB then: some proxies keep 4 kB for all headers of an answer."""
+"""In one header, which has 1.9 kB then, or 2.3 kB where texts are kept: some proxies keep 4 kB for all headers of an answer."""
 
 
-def feedback_headers(service: ModelService, request: Request, answers: Sequence[Answer]) -> dict[str, str]:
+def feedback_headers(
+    service: ModelService, request: Request, texts: Sequence[str], answers: Sequence[Answer]
+) -> dict[str, str]:
     """Return the header with the tokens of the first 32 texts, in their order; nothing where the deployment takes no feedback."""
     feedback = service.feedback
     if feedback is None or not service.task.has_one_label or request.headers.get(FEEDBACK_HEADER) == NONE:
         return {}
     predictions = [answer.predictions[0] for answer in answers[:MOST_TOKENS]]
-    return {FEEDBACK_HEADER: ",".join(map(feedback.token, predictions))}
+    return {FEEDBACK_HEADER: ",".join(map(feedback.token, predictions, texts))}

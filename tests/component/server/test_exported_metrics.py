@@ -34,3 +34,9 @@ def test_a_server_that_takes_feedback_shows_the_metrics_of_both_tables(tmp_path)
     server.take(server.predict(), "positive")
     assert_documented(server.metrics, "Model servers", "Model servers: feedback")
     assert lint(server.metrics) == []
+
+
+def test_a_server_that_keeps_feedback_shows_the_metrics_of_its_rows_too(tmp_path):
+    server = FeedbackServer(tmp_path, rows=tmp_path / "rows")
+    assert_documented(server.metrics, "Model servers", "Model servers: feedback", "Model servers: rows of feedback")
+    assert lint(server.metrics) == []

@@ -16,6 +16,7 @@ from workspace import CLAIM, Workspace, deployment_manifest, job_manifest, proce
 
 pytestmark = pytest.mark.local_story
 
+LABELLED = sentences(30, seed=9)
 PLAIN_TRANSFORMERS = """
 import json, sys, torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -38,7 +39,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         "job.yaml",
         job_manifest(training={"epochs": 3, "globalBatchSize": 16, "microBatchSize": 4, "learningRate": 3e-3}),
     )
-    workspace.write("deployment.yaml", deployment_manifest())
+    workspace.write(
+        "deployment.yaml", deployment_manifest(feedback={"storeInputs": "all", "storage": {"claim": "labels"}})
+    )
     ended = workspace.tuneloop("run", "-f", "job.yaml", **stand_ins.NONE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return workspace
@@ -55,7 +58,9 @@ def address(log: Path) -> str | None:
     return lines[0].rsplit(" ", 1)[1] if lines else None
 
 
-def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(trained: Workspace) -> None:
+@pytest.fixture(scope="module")
+def served(trained: Workspace) -> tuple[list[str], list[dict[str, float]], dict]:
+    """Serve the model, ask for predictions and label some; return texts, the scores of each, and the deployment."""
     texts = [text for text, _ in sentences(40, seed=5)]
     server = trained.start("serve", "-f", "deployment.yaml", "--port", "0", log="serve.log", **stand_ins.NONE)
     try:
@@ -67,9 +72,17 @@ def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(tr
             for labels in post(url, {"inputs": texts, "parameters": {"top_k": 2}})
         ]
         deployment = json.loads(trained.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)
+        label(url, LABELLED)
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) == 0
+    return texts, answers, deployment
+
+
+def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(
+    trained: Workspace, served: tuple[list[str], list[dict[str, float]], dict]
+) -> None:
+    texts, answers, deployment = served
     assert deployment["status"]["phase"] == "Ready"
     folder = trained.job_folder() / "artifact" / "model"
     plain = subprocess.run(
@@ -88,6 +101,30 @@ def test_the_server_answers_as_plain_transformers_does_on_the_exported_folder(tr
         < 1e-4
     )
     assert not processes_of(trained.path)
+
+
+def label(url: str, rows: list[tuple[str, str]]) -> None:
+    """Ask for predictions as a client does, and send back what would have been right, with the texts."""
+    request = urllib.request.Request(
+        f"{url}/predict",
+        json.dumps({"inputs": [text for text, _ in rows]}).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        tokens = reply.headers["x-tuneloop-feedback"].split(",")
+    items = [{"token": token, "label": right, "input": text} for token, (text, right) in zip(tokens, rows, strict=True)]
+    assert post(f"{url}/v1/feedback", items) == {"counted": len(rows), "repeated": 0}
+
+
+@pytest.mark.usefixtures("served")
+def test_what_clients_have_labelled_are_rows_for_the_next_job(trained: Workspace) -> None:
+    sources = [{"uri": f"pvc://{CLAIM}/rows.csv"}, {"uri": "feedback://reviews"}]
+    retrained = job_manifest(data={"train": sources}, preflight={"dryRun": True})
+    trained.write("retrained.yaml", retrained | {"metadata": {"name": "retrained"}})
+    ended = trained.tuneloop("run", "-f", "retrained.yaml")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    notes = trained.tuneloop("logs", "retrained", "--stage", "prepare").stdout
+    assert "for 30 predictions, 0 of them without a text, 0 with a text and without a label" in notes
 
 
 def test_describe_and_logs_tell_the_story(trained: Workspace) -> None:

@@ -25,6 +25,15 @@ NEEDS: dict[str, Node] = {
     "spec.scheduling.shrinkAfter": {"spec.scheduling.minNodes": 1},
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
+    **{
+        f"spec.data.{split}[0].cutoff": {f"spec.data.{split}[0].uri": "feedback://reviews"}
+        for split in ("train", "validation", "test")
+    },
+    "spec.feedback.sampleRate": {"spec.feedback.storeInputs": "sample", "spec.feedback.storage.claim": "a"},
+    "spec.feedback.retention": {"spec.feedback.storeInputs": "all", "spec.feedback.storage.claim": "a"},
+    "spec.feedback.storage": {"spec.feedback.storeInputs": "all"},
+    "spec.feedback.storage.claim": {"spec.feedback.storeInputs": "all"},
+    "spec.feedback.storage.subPath": {"spec.feedback.storeInputs": "all", "spec.feedback.storage.claim": "a"},
     "spec.model.revision": {"spec.model.uri": "hf://a/b"},
     "spec.model.secretRef": {"spec.model.uri": "hf://a/b"},
     "spec.env[0].secretKeyRef.name": {"spec.env[0].secretKeyRef.key": "a"},

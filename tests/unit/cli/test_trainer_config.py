@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from local_manifests import fine_tune_job
 
 from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_cli.commands.validate import local_settings, trainer_config
+from tuneloop_cli.local.cluster.object_files import ObjectFiles
+from tuneloop_cli.local.errors import NotAccepted
 from tuneloop_cli.local.kubelet.pod_plan import Folders
 
 if TYPE_CHECKING:
@@ -25,3 +28,23 @@ def test_a_folder_of_any_name_takes_the_place_of_the_claims(tmp_path: Path) -> N
     assert config.paths.datasets == str(folders.claim("work") / "datasets")
     assert config.paths.job_uri.startswith("pvc://work/jobs/reviews-")
     assert config.progress is None
+
+
+def test_feedback_is_where_a_deployment_of_this_folder_keeps_it(tmp_path: Path) -> None:
+    folders, manifest = Folders(root=tmp_path), fine_tune_job(data={"train": [{"uri": "feedback://reviews"}]})
+    with pytest.raises(
+        NotAccepted, match=r"spec.data.train\[0\].uri: found feedback://reviews; there is no ModelDeploy"
+    ):
+        trainer_config(FineTuneJob.from_wire(manifest), manifest, folders=folders, settings=local_settings())
+    deployment = {
+        "apiVersion": "tuneloop.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "reviews", "namespace": "default"},
+        "spec": {
+            "model": {"uri": "pvc://models/a"},
+            "feedback": {"storeInputs": "all", "storage": {"claim": "labels"}},
+        },
+    }
+    ObjectFiles(tmp_path).write(deployment)
+    wire = trainer_config(FineTuneJob.from_wire(manifest), manifest, folders=folders, settings=local_settings())
+    assert wire["paths"]["feedback"] == {"reviews": str(folders.claim("labels") / "feedback" / "reviews")}

@@ -36,6 +36,8 @@ class LocatedSource:
     """Split that it was given for."""
     settings: SourceSettings
     files: list[DataFile]
+    feedback: dict[str, Any] | None = None
+    """What became of feedback, for the data report; None for other sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class SourceCounts:
     usable: int
     bad: int
     dropped: int
+    feedback: dict[str, Any] | None = None
+    """As in `LocatedSource`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +156,7 @@ class _Collector:
             usable=outcomes["usable"],
             bad=outcomes["bad"],
             dropped=outcomes["dropped"],
+            feedback=source.feedback,
         )
 
     def _report(self, fraction: float) -> None:

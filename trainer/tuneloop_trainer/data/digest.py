@@ -58,4 +58,6 @@ def dataset_digest(
 
 def _source(source: LocatedSource, *, contents: list[str]) -> dict[str, Any]:
     files = [[file.format, sha256] for file, sha256 in zip(source.files, contents, strict=True)]
-    return {"split": source.split, "settings": source.settings.non_defaults(), "files": files}
+    settings = source.settings.non_defaults()
+    settings.pop("cutoff", None)  # a later cutoff without a later row is the same data
+    return {"split": source.split, "settings": settings, "files": files}

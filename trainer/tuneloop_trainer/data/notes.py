@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_trainer.dataset.splits import SPLITS
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tuneloop_trainer.data.collect import LocatedSource
 
 _SHOWN = 3
 
@@ -19,6 +23,17 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
         *_missing_classes(report),
         *_alike_labels(report),
         *_numbers(report),
+    ]
+
+
+def feedback_notes(sources: Iterable[LocatedSource]) -> list[str]:
+    """Return what became of the feedback that a job reads, a sentence a source. It is of the job, and not of the data set, which an earlier job may have made."""
+    return [
+        f"{source.settings.uri} for {SPLITS[source.split]}: feedback up to {found['cutoff']} for {found['predictions']:,} predictions, "
+        f"{found['withoutText']:,} of them without a text, {found['withoutLabel']:,} with a text and without a label; "
+        f"{found['sides'][SPLITS[source.split]]:,} rows are of this side"
+        for source in sources
+        if (found := source.feedback) is not None
     ]
 
 

@@ -116,7 +116,7 @@ def _source(counts: SourceCounts) -> dict[str, Any]:
         "usable": counts.usable,
         "bad": counts.bad,
         "dropped": counts.dropped,
-    }
+    } | ({"feedback": counts.feedback} if counts.feedback is not None else {})
 
 
 def bad_rows_report(rows: BadRows) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import FilesUri, ModelUri, Name
+from tuneloop_api.v1alpha1.common import ModelUri, Name
 from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only
-from tuneloop_api.wire.text_formats import LINE, REVISION, SPLIT_NAME
+from tuneloop_api.wire.text_formats import DATA_URI, LINE, MOMENT, REVISION, SPLIT_NAME
+from tuneloop_api.wire.uris import FEEDBACK_SCHEME, feedback_deployment
 
 ColumnName = Annotated[str, LINE.text(most=128)]
 ClassName = Annotated[str, LINE.text(most=128)]
@@ -66,13 +67,13 @@ class Columns(SpecModel):
     """Which columns of a source hold what."""
 
     text: ColumnName | None = None
-    """Name of the column that holds the text to classify. Default: `text`. For example `review_body`."""
+    """Column with the text to classify. Default: `text`. For example `review_body`."""
     label: ColumnName | None = None
-    """Name of the column that holds the label, or the number that `labelRule` turns into a label. Default: `label`. For example `stars`."""
+    """Column with the label, or with the number that `labelRule` turns into a label. Default: `label`. For example `stars`."""
     tokens: ColumnName | None = None
-    """Name of the column that holds the list of words (CSV and TSV: words with spaces between). Default: `tokens`. For example `words`."""
+    """Column with the list of words (CSV and TSV: words with spaces between). Default: `tokens`. For example `words`."""
     tags: ColumnName | None = None
-    """Name of the column that holds the list of their tags, such as `B-PER`. Default: `tags`. For example `ner_tags`."""
+    """Column with the list of their tags, such as `B-PER`. Default: `tags`. For example `ner_tags`."""
 
 
 class LabelRule(SpecModel):
@@ -83,7 +84,7 @@ class LabelRule(SpecModel):
     names: Annotated[list[ClassName], Field(min_length=2, max_length=2)]
     """Names of the two classes: first that of rows at or below `above`, then that of rows over it. They must differ. For example `[negative, positive]`."""
     drop_within: Annotated[float, Field(ge=0)] | None = None
-    """Rows whose number is closer to `above` than this are left out, since they are too ambiguous to learn from. Default: 0, no row is left out. For example `0.5`."""
+    """Rows whose number is closer to `above` than this are left out. Default: 0, no row is left out. For example `0.5`."""
 
     rules = (
         Rule(
@@ -96,20 +97,27 @@ class LabelRule(SpecModel):
 
 
 class Source(SpecModel):
-    """Rows from one file, one folder of files, or one saved data set."""
+    """Rows from one file, one folder of files, one saved data set, or the feedback of a deployment."""
 
-    uri: FilesUri
+    uri: Annotated[str, DATA_URI.text(most=1024)]
     """A `.csv`, `.tsv`, `.jsonl`, `.parquet` or (token classification) `.conll`, `.bio` or `.iob` file, a folder of such files, or a folder written by
-    `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). For example `pvc://models/reviews.csv`."""
+    `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
+    source's side of the texts. For example `pvc://models/reviews.csv`."""
     split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
-    """Split to read from a folder that holds several: one written by `datasets.save_to_disk`, or one whose files name their splits, such as a clone of a data set of the
-    hub. Other sources have no splits. Default: `train`. For example `test`."""
+    """Split to read from a folder of several: one that `datasets.save_to_disk` wrote, or one whose files name their splits. Default: `train`. For example `test`."""
     columns: Columns | None = None
     """Names of the columns, where they differ from `text` and `label`, or `tokens` and `tags`. For example `{text: review_body, label: stars}`."""
     label_rule: LabelRule | None = None
     """How a number, such as a rating, becomes one of two classes. Default: the label column is the label. For example `{above: 3, names: [negative, positive]}`."""
     limit: Count | None = None
     """Number of rows to read at most, from the start of the source. Default: all. For example `1000`."""
+    cutoff: Annotated[str, MOMENT.text(most=20)] | None = None
+    """Last moment of feedback that counts. Applies only to `feedback://`. Default: when `prepare` begins. For example `2026-11-30T12:00:00Z`."""
+
+    @property
+    def is_feedback(self) -> bool:
+        """Whether the rows are the feedback of a deployment."""
+        return feedback_deployment(self.uri) is not None
 
 
 class RowValidation(SpecModel):
@@ -191,6 +199,12 @@ def _own_source(split: str) -> Rule:
     )
 
 
+def _fits_feedback(source: Source) -> bool:
+    if source.is_feedback:
+        return source.columns is None and source.label_rule is None and source.split is None
+    return source.cutoff is None
+
+
 class Data(SpecModel):
     """The rows to learn from and to measure on."""
 
@@ -228,4 +242,29 @@ class Data(SpecModel):
             holds=lambda data: data.split is None or data.validation is None or data.test is None,
         ),
         *(_own_source(split) for split in ("validation", "test")),
+        Rule(
+            message="cutoff applies only to feedback:// sources, and columns, labelRule and split only to others",
+            # each list by its name: the API server cannot bound the cost of `orValue([]).all`
+            cel=" && ".join(
+                f"{unless}self.{split}.all(s, s.uri.startsWith('{FEEDBACK_SCHEME}')"
+                f" ? !has(s.columns) && !has(s.labelRule) && !has(s.split) : !has(s.cutoff)){end}"
+                for split, unless, end in (
+                    ("train", "", ""),
+                    ("validation", "(!has(self.validation) || ", ")"),
+                    ("test", "(!has(self.test) || ", ")"),
+                )
+            ),
+            holds=lambda data: all(map(_fits_feedback, data.sources)),
+        ),
     )
+
+    @property
+    def sources(self) -> list[Source]:
+        """All sources."""
+        return [*self.train, *(self.validation or ()), *(self.test or ())]
+
+    @property
+    def feedback_deployments(self) -> list[str]:
+        """The ModelDeployments whose feedback is read, by name."""
+        found = (feedback_deployment(source.uri) for source in self.sources)
+        return sorted({name for name in found if name is not None})

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from tuneloop_api.v1alpha1.common import Duration, positive_duration
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tuneloop_api.v1alpha1.common import Duration, Name, positive_duration
 from tuneloop_api.wire.model import SpecModel
+from tuneloop_api.wire.rules import Rule, applies_only
+from tuneloop_api.wire.text_formats import SUB_PATH
 
 DEFAULT_LABEL_DELAY = "1d"
+DEFAULT_SAMPLE_RATE = 0.05
+DEFAULT_RETENTION = "90d"
+_KEEPS_CEL = "self.?storeInputs.orValue('none') != 'none'"
+
+
+class FeedbackStorage(SpecModel):
+    """Where rows of feedback are kept."""
+
+    claim: Name
+    """PersistentVolumeClaim of this namespace that the servers write to, best one of its own. Servers on several nodes need one that can be mounted ReadWriteMany. For example `feedback`."""
+    sub_path: Annotated[str, SUB_PATH.text(most=256)] | None = None
+    """Folder inside the claim under which everything is kept; it is made if it is not there. No part of it may be `.` or `..`. Default: the claim's root. For example `team-a`."""
 
 
 class FeedbackOptions(SpecModel):
@@ -17,9 +35,52 @@ class FeedbackOptions(SpecModel):
     """Time after which most labels of a prediction have come: the labels of a day are compared once the day has been over for so long. Whole numbers with the units d, h, m, s,
     longer than 0s. Default: 1d. For example `12h`."""
 
+    store_inputs: Literal["none", "sample", "all"] | None = None
+    """Whether feedback is kept as rows that a FineTuneJob reads as `feedback://NAME`: `none` keeps counts alone; `sample` and `all` keep each label, and the text that a client
+    sends with it of a random part of the predictions, or of all. Default: `none`."""
+    sample_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Part of the predictions whose text may be kept, more than 0, at most 1. Applies only to `storeInputs: sample`. Default: 0.05. For example `0.2`."""
+    redact: bool | None = None
+    """Whether e-mail and IP addresses, bank accounts, cards, phone numbers and tokens are masked in texts before they are written. Default: true."""
+    retention: Duration | None = None
+    """How long rows are kept; the files of a day are removed once the day has been over for so long. Whole numbers with the units d, h, m, s, longer than 0s. Default: 90d.
+    For example `30d`."""
+    storage: FeedbackStorage | None = None
+    """Where rows are kept; needed with `storeInputs: sample` and `all`. For example `{claim: feedback}`."""
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether feedback is written as rows."""
+        return self.is_on and self.store_inputs not in {None, "none"}
+
     @property
     def is_on(self) -> bool:
         """Whether predictions get tokens."""
         return self.enabled is not False
 
-    rules = (positive_duration("label_delay"),)
+    rules = (
+        positive_duration("label_delay"),
+        positive_duration("retention"),
+        Rule(
+            field="storage",
+            message="must be given with storeInputs: sample and all, which are written there; for example {claim: feedback}",
+            cel=f"has(self.storage) || !({_KEEPS_CEL})",
+            holds=lambda feedback: feedback.storage is not None or feedback.store_inputs in {None, "none"},
+        ),
+        applies_only(
+            "sample_rate",
+            to="storeInputs: sample",
+            cel="self.?storeInputs.orValue('none') == 'sample'",
+            holds=lambda feedback: feedback.store_inputs == "sample",
+        ),
+        *(
+            applies_only(
+                field,
+                to="storeInputs: sample and all",
+                hint="nothing else is kept",
+                cel=_KEEPS_CEL,
+                holds=lambda feedback: feedback.store_inputs not in {None, "none"},
+            )
+            for field in ("redact", "retention", "storage")
+        ),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_cli.local.feedback_places import places_of
 from tuneloop_cli.local.folders import last_attempt, saved_step
 from tuneloop_cli.local.kinds.local_kind import LocalKind
 from tuneloop_cli.local.overlay import overlay
@@ -53,6 +54,7 @@ FINE_TUNE_JOB = LocalKind(
     fit=_fit,
     submission=job_submission,
     first_status=_first_status,
+    feedback_places=places_of,
     remarks=_remarks,
     claim_written=claim_written,
     jobs_read=lambda _: [],

@@ -24,6 +24,8 @@ class LocalKind:
     """Returns what submitting a fitted manifest does, given the stored object."""
     first_status: Callable[[Manifest, Folders, Manifest | None], dict[str, Any] | None]
     """Returns the status that a new object begins with, given the object that it replaces; None: no status."""
+    feedback_places: Callable[[Manifest, Callable[[str], Manifest | None]], dict[str, str]]
+    """Returns where the feedback is that the object reads, by ModelDeployment, given what finds a stored one. Raises NotAccepted where one keeps none."""
     remarks: Callable[[Manifest, Folders, Manifest | None], list[str]]
     """Returns lines for people about a fitted manifest that replaces the stored object."""
     claim_written: Callable[[Manifest], str | None]

@@ -26,6 +26,7 @@ MODEL_DEPLOYMENT = LocalKind(
     fit=lambda manifest, hardware, _: without_cluster_fields(manifest, hardware),
     submission=_submission,
     first_status=lambda _, __, ___: None,
+    feedback_places=lambda _, __: {},
     remarks=lambda _, __, ___: [],
     claim_written=lambda _: None,
     jobs_read=_jobs_read,

@@ -10,6 +10,7 @@ from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept import job_refusals
 from tuneloop_operator.decide.decision import Decision, MountFailures, PodRefusals
+from tuneloop_operator.decide.fine_tune_job.feedback_sources import feedback_refusals, places_of
 from tuneloop_operator.decide.fine_tune_job.start import attempt_released
 from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, orphaned_jobs, transition_of
 from tuneloop_operator.decide.fine_tune_job.stop import with_final_usage
@@ -85,7 +86,11 @@ def _not_accepted(
     observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
 ) -> FineTuneJobStatus | None:
     """Return the status of a job that cannot run here; None if it can."""
-    refusals = job_refusals(observed.job.spec, settings)
+    spec, deployments = observed.job.spec, observed.feedback_deployments
+    refusals = (
+        *job_refusals(spec, settings),
+        *feedback_refusals(spec.data, places=places_of(observed), deployments=deployments),
+    )
     if not refusals:
         return None
     message = message_of(refusals)

@@ -8,6 +8,7 @@ from tuneloop_api.contract.defaults import config_hash, with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus, Lineage, Restarts
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.decide.decision import Decision, Deletion
+from tuneloop_operator.decide.fine_tune_job.feedback_sources import FEEDBACK, places_of
 from tuneloop_operator.decide.fine_tune_job.placement import SHRUNK
 from tuneloop_operator.decide.fine_tune_job.restart import delay_seconds
 from tuneloop_operator.desired.common.compare import covers
@@ -97,7 +98,8 @@ def children_of_run(observed: ObservedJob, status: FineTuneJobStatus, *, setting
     job = changed(observed.job, status=status)
     stage, attempt = stage_of(status), status.attempt or 0
     number = attempt if stage == "train" else 0
-    storage = storage_of(job.spec, default_claim=(status.resolved or {}).get(_CLAIM))
+    resolved = status.resolved or {}
+    storage = storage_of(job.spec, default_claim=resolved.get(_CLAIM), feedback=resolved.get(FEEDBACK))
     if storage is None:
         raise ValueError(f"FineTuneJob {job.metadata['namespace']}/{job.metadata['name']} was started without a claim")
     config = run_config_map(job, stage=stage, attempt=number, storage=storage, settings=settings)
@@ -146,13 +148,16 @@ def _policies(observed: ObservedJob, stage: Stage, *, settings: OperatorSettings
 def _with_choices(
     observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
 ) -> FineTuneJobStatus:
-    """Return the status with what is chosen once, at the start of the job: image, claim and hash of the settings."""
+    """Return the status with what is chosen once, at the start of the job: image, claims and hash of the settings."""
+    places = places_of(observed)
     storage = storage_of(observed.job.spec, default_claim=settings.default_claim)
     return changed(
         status,
         start_time=stamp(now),
         image=observed.job.spec.image or settings.trainer_image,
-        resolved=(status.resolved or {}) | ({_CLAIM: storage.claim} if storage else {}),
+        resolved=(status.resolved or {})
+        | ({_CLAIM: storage.claim} if storage else {})
+        | ({FEEDBACK: places} if places else {}),
         # local mode replaces an object and goes on with its run, which keeps its hash
         lineage=status.lineage or Lineage(config_hash=config_hash(with_defaults(observed.job.spec))),
         conditions=with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now),

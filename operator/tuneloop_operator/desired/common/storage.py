@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import Paths
 from tuneloop_api.wire.uris import FILE_SCHEME, ClaimPath, claim_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec
 
@@ -38,7 +38,7 @@ def claims_of(spec: FineTuneJobSpec) -> frozenset[str]:
     """Return the claims that the job reads: of its model, its sources, the checkpoint that it resumes from, and the model that it is compared with."""
     beside = spec.evaluation.compare_with if spec.evaluation else None
     recent = (beside.recent if beside else None) or []
-    sources = [*spec.data.train, *(spec.data.validation or []), *(spec.data.test or []), *recent]
+    sources = [*spec.data.sources, *recent]
     resumed = spec.checkpoint.resume_from if spec.checkpoint else None
     addresses = [spec.model.uri, *(source.uri for source in sources), resumed, beside.uri if beside else None]
     claims = (claim_of(address) for address in addresses if address is not None)
@@ -54,6 +54,19 @@ class JobStorage:
     sub_path: str | None
     read_only: frozenset[str]
     """Claims that the job only reads."""
+    feedback: Mapping[str, str] = field(default_factory=dict)
+    """Address of the rows of each ModelDeployment whose feedback `prepare` reads."""
+
+    @property
+    def feedback_claims(self) -> frozenset[str]:
+        """The further claims that `prepare` reads."""
+        claims = map(claim_of, self.feedback.values())
+        return frozenset(claim for claim in claims if claim is not None) - self.read_only - {self.claim}
+
+    @property
+    def feedback_paths(self) -> dict[str, str] | None:
+        """Folder of the rows of each ModelDeployment; None where no feedback is read."""
+        return {name: path_of(uri) for name, uri in self.feedback.items()} or None
 
     def paths(self, job: FineTuneJob) -> Paths:
         """Return the paths that the job's stages use."""
@@ -69,13 +82,20 @@ class JobStorage:
         )
 
 
-def storage_of(spec: FineTuneJobSpec, *, default_claim: str | None) -> JobStorage | None:
-    """Return the job's claims; None if neither the job nor the operator names a claim to write to."""
+def storage_of(
+    spec: FineTuneJobSpec, *, default_claim: str | None, feedback: Mapping[str, str] | None = None
+) -> JobStorage | None:
+    """Return the job's claims; None if neither the job nor the operator names a claim to write to. feedback: as in `JobStorage`."""
     storage = spec.storage
     claim = (storage.claim if storage else None) or default_claim
     if claim is None:
         return None
-    return JobStorage(claim=claim, sub_path=storage.sub_path if storage else None, read_only=claims_of(spec) - {claim})
+    return JobStorage(
+        claim=claim,
+        sub_path=storage.sub_path if storage else None,
+        read_only=claims_of(spec) - {claim},
+        feedback=feedback or {},
+    )
 
 
 def claim_volumes(*, writable: Iterable[str], read_only: Iterable[str]) -> tuple[list[dict[str, Any]], list[Any]]:

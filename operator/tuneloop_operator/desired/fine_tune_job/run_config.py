@@ -40,7 +40,7 @@ def run_config(
         attempt=attempt,
         settings=stage_settings(job, stage=stage, identity=identity),
         config_hash=identity,
-        paths=storage.paths(job),
+        paths=changed(storage.paths(job), feedback=storage.feedback_paths if stage == "prepare" else None),
         rendezvous=rendezvous if stage == "train" else None,
         progress=ProgressEndpoint(
             url=settings.progress_url.rstrip("/") + progress_path(namespace, name),

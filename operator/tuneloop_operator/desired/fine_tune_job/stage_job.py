@@ -68,7 +68,8 @@ def stage_pod(
 ) -> dict[str, Any]:
     """Return the pod that all stages share. The caller adds command and resources to its one container, and where it runs."""
     image = (job.status and job.status.image) or job.spec.image or settings.trainer_image
-    claims, claim_mounts = claim_volumes(writable=[storage.claim], read_only=storage.read_only)
+    read_only = storage.read_only | (storage.feedback_claims if stage == "prepare" else frozenset())
+    claims, claim_mounts = claim_volumes(writable=[storage.claim], read_only=read_only)
     given, given_mounts = given_volumes(job.spec, settings)
     return {
         "restartPolicy": "Never",

@@ -1,10 +1,17 @@
-"""The Secret with the keys of feedback, as servers mount it. The user makes it: the operator has no right on Secrets, and never sees a key."""
+"""The Secret with the keys of feedback, and the claim for its rows, as servers mount them.
+
+The user makes the Secret: the operator has no right on Secrets, and never sees a key.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.server_config import FeedbackSettings
+from tuneloop_api.contract.feedback_row import deployment_folder
+from tuneloop_api.contract.server_config import FeedbackSettings, FeedbackStore
+from tuneloop_api.v1alpha1.model_deployment.feedback import DEFAULT_RETENTION, DEFAULT_SAMPLE_RATE
+from tuneloop_api.wire.durations import seconds
+from tuneloop_api.wire.uris import ClaimPath
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment, ModelDeploymentSpec
@@ -12,7 +19,10 @@ if TYPE_CHECKING:
 KEYS = "keys"
 """Key of the Secret, and name of the file."""
 VOLUME = "feedback-keys"
+ROWS_VOLUME = "feedback-rows"
 _DIRECTORY = "/etc/tuneloop-feedback"
+_ROWS_DIRECTORY = "/tuneloop/feedback"
+"""Where the claim for rows is mounted: beside the claims that are only read, since it may be one of them."""
 
 
 def takes_feedback(spec: ModelDeploymentSpec) -> bool:
@@ -27,7 +37,53 @@ def secret_name(deployment: ModelDeployment) -> str:
 
 def feedback_settings(deployment: ModelDeployment) -> FeedbackSettings | None:
     """Return what servers are told; None where there is no feedback."""
-    return FeedbackSettings(keys_path=f"{_DIRECTORY}/{KEYS}") if takes_feedback(deployment.spec) else None
+    if not takes_feedback(deployment.spec):
+        return None
+    return FeedbackSettings(keys_path=f"{_DIRECTORY}/{KEYS}", store=_store(deployment))
+
+
+def rows_place(deployment: ModelDeployment) -> ClaimPath | None:
+    """Return where the rows of a deployment are kept; None where none are."""
+    options = deployment.spec.feedback
+    if options is None or not options.keeps_rows or options.storage is None:
+        return None
+    folder = deployment_folder(deployment.metadata["name"], sub_path=options.storage.sub_path)
+    return ClaimPath(options.storage.claim, folder)
+
+
+def _store(deployment: ModelDeployment) -> FeedbackStore | None:
+    place, options = rows_place(deployment), deployment.spec.feedback
+    if place is None or options is None:
+        return None
+    is_sample = options.store_inputs == "sample"
+    return FeedbackStore(
+        folder=f"{_ROWS_DIRECTORY}/{place.path}",
+        text_rate=(options.sample_rate or DEFAULT_SAMPLE_RATE) if is_sample else 1.0,
+        redact=options.redact is not False,
+        retention_seconds=seconds(options.retention or DEFAULT_RETENTION),
+    )
+
+
+def with_rows_claim(
+    deployment: ModelDeployment, volumes: list[dict[str, Any]], mounts: list[Any]
+) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return the volumes and mounts of claims that are only read, and that of the claim for rows.
+
+    A claim has one volume in a pod. Where the artifact is on the same one, the volume may be written, and the mount of the artifact may not.
+    """
+    place = rows_place(deployment)
+    if place is None:
+        return volumes, mounts
+    found = next((volume for volume in volumes if _claim(volume) == place.claim), None)
+    name = found["name"] if found else ROWS_VOLUME
+    own = {"name": name, "persistentVolumeClaim": {"claimName": place.claim}}
+    others = [volume for volume in volumes if volume is not found]
+    return [*others, own], [*mounts, {"name": name, "mountPath": _ROWS_DIRECTORY}]
+
+
+def _claim(volume: dict[str, Any]) -> str:
+    claim: str = volume["persistentVolumeClaim"]["claimName"]
+    return claim
 
 
 def feedback_volume(deployment: ModelDeployment) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -48,7 +48,7 @@ from tuneloop_operator.desired.model_deployment.external_server import (
     pre_stop_seconds,
     scrape_annotations,
 )
-from tuneloop_operator.desired.model_deployment.feedback import feedback_settings, feedback_volume
+from tuneloop_operator.desired.model_deployment.feedback import feedback_settings, feedback_volume, with_rows_claim
 from tuneloop_operator.desired.model_deployment.startup import DEFAULT
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
@@ -183,7 +183,8 @@ def _pod(
     deployment: ModelDeployment, config: ServerConfig, *, settings: OperatorSettings, is_spread: bool, check_image: str
 ) -> dict[str, Any]:
     places = [config.artifact_uri, *(adapter.artifact_uri for adapter in config.adapters or ())]
-    claims, claim_mounts = claim_volumes(writable=[], read_only=[claim for claim in map(claim_of, places) if claim])
+    read, read_mounts = claim_volumes(writable=[], read_only=[claim for claim in map(claim_of, places) if claim])
+    claims, claim_mounts = with_rows_claim(deployment, read, read_mounts)
     spec = deployment.spec
     given, given_mounts = given_volumes(spec, settings)
     shm, shm_mount = external_shared_memory(spec)

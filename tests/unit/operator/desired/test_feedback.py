@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tuneloop_api.contract.server_config import FeedbackStore
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_operator.desired.model_deployment.serving import ArtifactReference, server_config, server_deployment
 from tuneloop_operator.settings.operator import OperatorSettings
@@ -49,3 +50,49 @@ def test_another_label_delay_is_no_other_revision() -> None:
     with_a_day, with_an_hour = (deployment(feedback={"labelDelay": delay}) for delay in ("1d", "1h"))
     assert server_config(with_a_day, ARTIFACT).revision == server_config(with_an_hour, ARTIFACT).revision
     assert server_config(with_a_day, ARTIFACT).revision != server_config(deployment(), ARTIFACT).revision
+
+
+KEPT = {"storeInputs": "sample", "storage": {"claim": "labels", "subPath": "team-a"}}
+
+
+def test_a_claim_for_rows_is_mounted_so_that_the_server_may_write_there() -> None:
+    owner = deployment(feedback=KEPT | {"sampleRate": 0.2, "retention": "30d", "redact": False})
+    pod = pod_of(owner)
+    assert {"name": "feedback-rows", "persistentVolumeClaim": {"claimName": "labels"}} in pod["volumes"]
+    mounts = pod["containers"][0]["volumeMounts"]
+    assert {"name": "feedback-rows", "mountPath": "/tuneloop/feedback"} in mounts
+    settings = server_config(owner, ARTIFACT).feedback
+    assert settings is not None
+    assert settings.store == FeedbackStore(
+        folder="/tuneloop/feedback/team-a/feedback/reviews",
+        text_rate=0.2,
+        redact=False,
+        retention_seconds=30 * 86_400,
+    )
+
+
+def test_the_artifact_stays_read_only_where_rows_are_on_the_same_claim() -> None:
+    pod = pod_of(deployment(feedback={"storeInputs": "all", "storage": {"claim": "models"}}))
+    claims = [volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
+    (claim,) = claims  # two volumes of one claim may keep a pod from starting
+    assert claim["persistentVolumeClaim"] == {"claimName": "models"}
+    mounts = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == claim["name"]]
+    assert mounts == [
+        {"name": claim["name"], "mountPath": "/tuneloop/claims/models", "readOnly": True},
+        {"name": claim["name"], "mountPath": "/tuneloop/feedback"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [({"storeInputs": "sample"}, 0.05), ({"storeInputs": "all"}, 1.0)],
+)
+def test_the_defaults_keep_masked_texts_for_90_days(options: dict[str, str], rate: float) -> None:
+    settings = server_config(deployment(feedback=options | {"storage": {"claim": "labels"}}), ARTIFACT).feedback
+    assert settings is not None
+    assert settings.store == FeedbackStore(folder="/tuneloop/feedback/feedback/reviews", text_rate=rate)
+
+
+@pytest.mark.parametrize("options", [{}, {"storeInputs": "none"}, KEPT | {"enabled": False}])
+def test_what_keeps_no_rows_mounts_no_claim_for_them(options: dict[str, Any]) -> None:
+    assert "feedback-rows" not in [volume["name"] for volume in pod_of(deployment(feedback=options))["volumes"]]

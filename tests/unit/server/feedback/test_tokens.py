@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -50,11 +51,11 @@ def test_another_server_reads_what_was_signed(at, nonce, class_id, confidence_bi
 
 def test_a_token_is_short_and_can_stand_in_a_url():
     token = signer().token(PREDICTED)
-    assert len(token) == TOKEN_CHARACTERS == 59
+    assert len(token) == TOKEN_CHARACTERS[1] == 59
     assert not set(token) - set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-@pytest.mark.parametrize("place", range(TOKEN_CHARACTERS))
+@pytest.mark.parametrize("place", range(TOKEN_CHARACTERS[1]))
 def test_a_change_of_any_character_is_noticed(place):
     token = signer().token(PREDICTED)
     other = "A" if token[place] != "A" else "B"
@@ -78,8 +79,8 @@ def test_a_token_has_one_spelling():
 
 def test_a_token_of_a_newer_layout_is_named_by_its_version():
     token = signer().token(PREDICTED)
-    with pytest.raises(RefusedFeedback, match="has version 2, and this server knows version 1"):
-        signer().read("Ag" + token[2:])
+    with pytest.raises(RefusedFeedback, match="has version 3, and this server knows versions 1 and 2"):
+        signer().read("Aw" + token[2:])
 
 
 @pytest.mark.parametrize("other", [{"deployment": "films"}, {"namespace": "other"}])
@@ -102,3 +103,34 @@ def test_the_key_before_is_accepted_until_it_is_taken_out():
 @pytest.mark.parametrize(("confidence", "number"), [(0.0, 0), (0.099, 0), (0.1, 1), (0.95, 9), (1.0, 9)])
 def test_a_confidence_is_in_one_of_ten_bins(confidence, number):
     assert bin_of(confidence) == number
+
+
+def test_a_token_with_a_text_is_known_again_by_the_text_alone():
+    text, other = "a joy", "a Joy"
+    reader = signer()
+    with_text = replace(PREDICTED, input_digest=reader.input_digest(text, nonce=PREDICTED.nonce))
+    token = reader.token(with_text)
+    assert len(token) == TOKEN_CHARACTERS[2] == 70
+    assert reader.read(token) == with_text
+    assert reader.is_input(text, with_text)
+    assert not reader.is_input(other, with_text)
+    assert not reader.is_input(text, PREDICTED)
+
+
+def test_the_digest_of_a_text_says_nothing_without_the_key_and_differs_from_token_to_token():
+    digests = [
+        signer(key, deployment=deployment).input_digest("a joy", nonce=nonce)
+        for key, deployment, nonce in [
+            (OLD, "reviews", b"12345678"),
+            (NEW, "reviews", b"12345678"),
+            (OLD, "films", b"12345678"),
+            (OLD, "reviews", b"12345679"),
+        ]
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_text_is_known_again_while_its_key_stands_in_the_secret():
+    with_text = replace(PREDICTED, input_digest=signer(OLD).input_digest("a joy", nonce=PREDICTED.nonce))
+    assert signer(NEW, OLD).is_input("a joy", with_text)
+    assert not signer(NEW).is_input("a joy", with_text)

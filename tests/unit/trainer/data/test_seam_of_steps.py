@@ -185,7 +185,7 @@ def digest(
     (tmp_path / "train.csv").write_text("text,label\na,b\n")
     config = run_config(tmp_path, **settings)
     return dataset_digest(
-        locate_sources(config),
+        locate_sources(config, snapshots=Path()),
         settings=config.settings,
         steps=steps,
         tokenizer_digest=tokenizer,
@@ -274,7 +274,7 @@ def test_a_new_field_with_a_default_changes_no_digest(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\na,b\n")
     names = {
         dataset_digest(
-            locate_sources(config),
+            locate_sources(config, snapshots=Path()),
             settings=settings,
             steps=STEPS,
             tokenizer_digest="t",

@@ -1,0 +1,49 @@
+"""FeedbackRow: a label that came back, as a server writes it and `prepare` reads it: one JSON object a line, in files `DAY-RANDOM.jsonl`.
+
+A file has the rows of one day (UTC, by the time of the feedback) and of one process, and is only appended to. A last line without its end was cut
+by a crash, and is no row. Files of all processes and revisions of a deployment lie in one folder.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tuneloop_api.wire.model import MessageModel
+
+FOLDER = "feedback"
+"""Above the folders of deployments on a claim."""
+SHARD_SUFFIX = ".jsonl"
+
+FeedbackSource = Literal["client", "audit"]
+"""Who chose that this prediction gets a label: a client, for any reason, or a random draw."""
+
+
+class FeedbackRow(MessageModel):
+    """A prediction and the label that came for it."""
+
+    version: Literal[1] = 1
+    predicted_at: float
+    """When the prediction was made, in seconds since 1970; whole ones."""
+    labelled_at: float
+    """When the server took the feedback, in seconds since 1970."""
+    revision: str
+    """That predicted."""
+    predicted: str | None = None
+    """The label that was predicted; None where the server that took the feedback does not know its name."""
+    confidence_bin: Annotated[int, Field(ge=0, le=9)]
+    """The calibrated confidence was in [bin / 10, (bin + 1) / 10)."""
+    correct: bool
+    label: str | None = None
+    """The label that was right; None where feedback says only that the prediction was wrong."""
+    text: str | None = None
+    """None where the client sent none, or the text is not kept."""
+    token: str
+    """Hash of the prediction's token, 32 hex digits: rows of one prediction have the same."""
+    source: FeedbackSource = "client"
+
+
+def deployment_folder(name: str, *, sub_path: str | None) -> str:
+    """Return the folder of a deployment's rows, from the root of the claim. sub_path: `feedback.storage.subPath`."""
+    return "/".join([*([sub_path.strip("/")] if sub_path else []), FOLDER, name])

@@ -1,0 +1,58 @@
+"""Where the rows are of the deployments whose feedback a job reads, and why they are nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tuneloop_api.v1alpha1 import ModelDeployment
+from tuneloop_api.wire.uris import feedback_deployment
+from tuneloop_operator.decide.refusal import Refusal
+from tuneloop_operator.desired.model_deployment.feedback import rows_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tuneloop_api.v1alpha1.fine_tune_job.data import Data
+    from tuneloop_operator.state.observed import ObservedJob
+
+    Deployments = Mapping[str, ModelDeployment | str]
+    """ModelDeployments by name; for one that cannot be read the reason. One that does not exist is absent."""
+
+FEEDBACK = "feedback"
+"""Key of `status.resolved`: where the rows of each ModelDeployment are whose feedback the job reads. Chosen when the job begins."""
+
+
+def places_of(observed: ObservedJob) -> dict[str, str]:
+    """Return the address of the rows of each deployment that the job reads. Local mode knows some of them before the job begins."""
+    status = observed.job.status
+    known: dict[str, str] = ((status and status.resolved) or {}).get(FEEDBACK) or {}
+    return known | feedback_places(observed.feedback_deployments)
+
+
+def feedback_places(deployments: Deployments) -> dict[str, str]:
+    """Return the address of the rows of each deployment that keeps them."""
+    places = {name: rows_place(found) for name, found in deployments.items() if isinstance(found, ModelDeployment)}
+    return {name: place.uri for name, place in places.items() if place is not None}
+
+
+def feedback_refusals(data: Data, *, places: Mapping[str, str], deployments: Deployments) -> Iterator[Refusal]:
+    """Yield the sources of feedback that is not kept."""
+    for split in ("train", "validation", "test"):
+        for number, source in enumerate(getattr(data, split) or ()):
+            name = feedback_deployment(source.uri)
+            if name is not None and name not in places:
+                yield Refusal(
+                    reason="FeedbackNotStored",
+                    field=f"spec.data.{split}[{number}].uri",
+                    given=source.uri,
+                    allowed=_why(deployments.get(name), name),
+                    example="feedback: {storeInputs: all, storage: {claim: feedback}}",
+                )
+
+
+def _why(found: ModelDeployment | str | None, name: str) -> str:
+    if found is None:
+        return f"there is no ModelDeployment {name} in this namespace; the job starts once there is one that keeps feedback"
+    if isinstance(found, str):
+        return f"the ModelDeployment {name} cannot be read ({found})"
+    return f"the ModelDeployment {name} keeps no feedback; its spec.feedback.storeInputs must be sample or all"

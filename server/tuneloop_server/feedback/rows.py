@@ -1,0 +1,66 @@
+"""From feedback to the row that is kept of it. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from tuneloop_api.contract.feedback_row import FeedbackRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tuneloop_server.feedback.request import FeedbackItem
+    from tuneloop_server.feedback.token import Predicted
+
+MOST_TEXT_CHARACTERS = 65_536
+"""Of a text that is kept; models read less. To mask a longer one would hold up the requests of others."""
+_TOKEN_ID_BYTES = 16
+_TWO_TO_64 = 2.0**64
+
+
+def row_of(
+    item: FeedbackItem,
+    predicted: Predicted,
+    *,
+    is_correct: bool,
+    predicted_label: str | None,
+    labels: Sequence[str],
+    text_rate: float,
+    now: float,
+) -> FeedbackRow:
+    """Return the row of feedback that was accepted; its text is as the client sent it.
+
+    predicted_label: None if its name is not known here. labels: of the model, in the order of their ids. text_rate: part of the predictions whose
+    text may be kept. now: seconds since 1970.
+    """
+    label = labels[item.label] if isinstance(item.label, int) else item.label
+    return FeedbackRow(
+        predicted_at=float(predicted.at),
+        labelled_at=round(now, 3),
+        revision=predicted.revision,
+        predicted=predicted_label,
+        confidence_bin=predicted.confidence_bin,
+        correct=is_correct,
+        label=predicted_label if item.correct else label,
+        text=item.input if may_keep_text(predicted, rate=text_rate) and _can_be_written(item.input) else None,
+        token=_token_id(item.token),
+        source=item.source,
+    )
+
+
+def may_keep_text(predicted: Predicted, *, rate: float) -> bool:
+    """Return whether the text of a prediction may be kept. All servers draw alike: by the digest, which nobody knows before the prediction."""
+    return predicted.input_digest is not None and int.from_bytes(predicted.input_digest) < rate * _TWO_TO_64
+
+
+def _token_id(token: str) -> str:
+    """Return what rows of one prediction have in common; the token itself is a right to send feedback, and is not written."""
+    return hashlib.sha256(token.encode("ascii")).digest()[:_TOKEN_ID_BYTES].hex()
+
+
+def _can_be_written(text: str | None) -> bool:
+    """Whether a text is short enough, and can be written as UTF-8: JSON can spell halves of characters."""
+    return text is None or (
+        len(text) <= MOST_TEXT_CHARACTERS and not any("\ud800" <= character <= "\udfff" for character in text)
+    )

@@ -1,0 +1,134 @@
+"""Makes one file of the rows of feedback that a source means: up to a cutoff, and of one side.
+
+The side of a text is decided by its hash, the same way for ever: no seed and no setting plays a part, so that a text on which a model was judged
+never trains a later one, nor the other way round. A text whose first feedback was of a random audit is for testing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from tuneloop_api.wire.canonical import digest_of
+from tuneloop_trainer.data.feedback.labelled import labelled_texts
+from tuneloop_trainer.data.hash_split import by_hash
+from tuneloop_trainer.data.row_table import KEY_BYTES, TEST, TRAIN, VALIDATION
+from tuneloop_trainer.dataset.splits import SPLITS
+from tuneloop_trainer.durable import make_folder, replace_durably
+from tuneloop_trainer.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tuneloop_trainer.data.feedback.labelled import LabelledTexts
+
+HELD_OUT = {VALIDATION: 0.1, TEST: 0.1}
+"""Part of the texts that is never trained on. The numbers and the seed never change."""
+_SEED = 0x66656564
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The rows of a source of feedback, as a file."""
+
+    path: Path
+    """JSON lines with `text` and `label`."""
+    facts: dict[str, Any]
+    """For the data report: the cutoff, and what became of the feedback."""
+
+
+def snapshot_of(
+    folder: Path,
+    *,
+    uri: str,
+    field: str,
+    split: int,
+    cutoff: str | None,
+    snapshots: Path,
+    run: str = "",
+    clock: float | None = None,
+) -> Snapshot:
+    """Return the snapshot of a source; one that this job took before stays, also where the files are gone by now.
+
+    folder: of the servers' files. field: of the source, for messages. cutoff: RFC 3339; None: now. snapshots: folder of the job. run: names a run that
+    must take new ones. clock: now, in seconds since 1970, for tests. Raises ConfigError for a cutoff that is no time, DataError if there is no row.
+    """
+    name = digest_of([uri, field, cutoff, run])[:16]
+    path, about = snapshots / f"{name}.jsonl", snapshots / f"{name}.json"
+    if about.exists():
+        return Snapshot(path=path, facts=json.loads(about.read_bytes()))
+    until = (time.time() if clock is None else clock) if cutoff is None else _seconds(cutoff, field=field)
+    make_folder(snapshots)
+    draft = snapshots / f"{name}.draft"
+    with (
+        tempfile.TemporaryDirectory(prefix="tuneloop-feedback-") as scratch,
+        labelled_texts(folder, cutoff=until, scratch=Path(scratch), name=uri) as found,
+        draft.open("wb") as file,
+    ):
+        sides = _write(found, file, split=split)
+        facts = _facts(found, until=until, sides=sides)
+        os.fsync(file.fileno())
+    if sides[split] == 0:
+        draft.unlink()
+        raise _no_rows(facts, uri=uri, field=field, split=split)
+    draft.replace(path)
+    replace_durably(about, json.dumps(facts).encode())
+    return Snapshot(path=path, facts=facts)
+
+
+def sides_of(keys: list[bytes], audits: list[bool]) -> list[int]:
+    """Return the split to which each text belongs. keys: of `text_key`, 16 bytes. audits: whether the first feedback of the text was of an audit."""
+    units = np.frombuffer(b"".join(keys), dtype=f"V{KEY_BYTES}")
+    hashed = by_hash(units, fractions=HELD_OUT, seed=_SEED)
+    return [TEST if is_audit else int(side) for side, is_audit in zip(hashed, audits, strict=True)]
+
+
+def _write(found: LabelledTexts, file: BinaryIO, *, split: int) -> dict[int, int]:
+    """Write the rows of a side; return how many rows each side has."""
+    counts = dict.fromkeys((TRAIN, VALIDATION, TEST), 0)
+    for batch in found.rows():
+        sides = sides_of([key for _, _, key, _ in batch], [is_audit for *_, is_audit in batch])
+        for (text, label, _, _), side in zip(batch, sides, strict=True):
+            counts[side] += 1
+            if side == split:
+                file.write(json.dumps({"text": text, "label": label}, ensure_ascii=False).encode() + b"\n")
+    file.flush()
+    return counts
+
+
+def _facts(found: LabelledTexts, *, until: float, sides: Mapping[int, int]) -> dict[str, Any]:
+    predictions, without_text, without_label = found.predictions()
+    return {
+        "cutoff": datetime.fromtimestamp(until, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "files": found.counts["files"],
+        "feedback": found.counts["feedback"],
+        "damagedLines": found.counts["damaged"],
+        "predictions": predictions,
+        "withoutText": without_text,
+        "withoutLabel": without_label,
+        "sides": {SPLITS[side]: count for side, count in sides.items()},
+    }
+
+
+def _seconds(cutoff: str, *, field: str) -> float:
+    try:
+        return datetime.fromisoformat(cutoff).timestamp()
+    except ValueError:
+        raise ConfigError(f"{field}.cutoff: {cutoff} is no time; for example 2026-11-30T12:00:00Z") from None
+
+
+def _no_rows(facts: Mapping[str, Any], *, uri: str, field: str, split: int) -> DataError:
+    return DataError(
+        f"{field}.uri: {uri} has no row for {SPLITS[split]} up to {facts['cutoff']}: {facts['predictions']:,} predictions have feedback, "
+        f"{facts['withoutText']:,} of them without a text, {facts['withoutLabel']:,} with a text and without a label",
+        hint="clients send `input` beside the label, and spec.feedback.storeInputs of the deployment allows texts to be kept; of the texts 8 of 10 are for "
+        "train, 1 for validation and 1 for test",
+    )
