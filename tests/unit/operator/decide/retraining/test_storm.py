@@ -213,3 +213,11 @@ def test_people_are_told_once_of_a_start_an_end_and_a_new_block() -> None:
         "RetrainingRejected",
         "RetrainingStarted",
     ]
+
+
+def test_the_run_of_one_trigger_forgets_no_answer_to_another() -> None:
+    quiet = replace(VERDICT, name="drift", state=TriggerState.INACTIVE, key="")
+    gone = ("gone", "k8")
+    loop = Loop(handled=(("drift", "k9"), gone))
+    found = decide(loop, replace(FACTS, verdicts=(VERDICT, quiet)), now=NOW).loop
+    assert dict(found.handled) == {"drift": "k9", "accuracy": "k1"}
