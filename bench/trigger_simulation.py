@@ -9,7 +9,7 @@ counts. Of what Prometheus computes, PSI and its limit are computed here by the 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +55,7 @@ def trigger(type_: str, **fields: object) -> Trigger:
     return Trigger.from_wire({"name": "watch", "type": type_} | fields)
 
 
-def walk(spec: Trigger, answers: list[Mapping[str, float] | None], *, step: float = DAY) -> Walk:
+def walk(spec: Trigger, answers: Sequence[Mapping[str, float] | None], *, step: float = DAY) -> Walk:
     """Return what the trigger says, one look a step. answers: by part; None: no data."""
     about = About(namespace="team", deployment="reviews", revision="7d1f0b2c", cutoff=BEGIN)
     memory, fired, was_firing = None, [], False
@@ -79,7 +79,7 @@ def requests(rng: np.random.Generator, *, count: int, shift: float = 0.0, alike:
     users = rng.geometric(1 / A_USER, max(1, count // A_USER))
     of_user = np.repeat(rng.normal(size=(users.size, FEATURES)), users, axis=0)
     hour = rng.vonmises(0.0, 1.0, users.sum())[:, None]
-    found = alike**0.5 * of_user + (1 - alike) ** 0.5 * rng.normal(size=of_user.shape) + CYCLE * np.sin(hour)
+    found: np.ndarray = alike**0.5 * of_user + (1 - alike) ** 0.5 * rng.normal(size=of_user.shape) + CYCLE * np.sin(hour)
     found[:, 0] += shift
     return found
 
@@ -191,7 +191,7 @@ def never(rng: np.random.Generator, *, days: int) -> Iterator[str]:
     yield "|---|---|---|"
     weekend = dict.fromkeys((day for day in range(days) if day % 7 >= 5), 1.0)
     bursts = dict.fromkeys((day for day in range(days) if day % 9 < 2), 3.0)
-    classes: list[tuple[str, Trigger, list[Mapping[str, float] | None], float]] = []
+    classes: list[tuple[str, Trigger, Sequence[Mapping[str, float] | None], float]] = []
     for words, shifts in (("weekends are another day: 1 standard deviation", weekend), ("bursts of two days in nine: 3 standard deviations", bursts)):  # fmt: skip
         base, each = drifting(rng, count=2000, days=days, shifts=shifts)
         classes.append((words, trigger("drift"), [ratio(day, base, days=365) for day in each], DAY))
@@ -242,7 +242,7 @@ def main() -> None:
     rng = np.random.default_rng(given.seed)
     if given.streams:
         of_peers = streams(rng, days=200, count=1000)
-        np.savez(given.streams, **of_peers)
+        np.savez(given.streams, allow_pickle=False, **of_peers)
         print("\n".join(of_streams(of_peers)))
     for title, lines in (
         ("Never", never(rng, days=given.days)),
