@@ -98,17 +98,20 @@ def _predictor(model_folder: Path) -> Predict:
     model = AutoModelForSequenceClassification.from_pretrained(model_folder).eval()
 
     def predict(texts: list[str]) -> list[str]:
-        answers: list[str] = []
+        answers = [""] * len(texts)
+        by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         with torch.inference_mode():
             for start in range(0, len(texts), _BATCH):
+                rows = by_length[start : start + _BATCH]
                 batch = tokenizer(
-                    texts[start : start + _BATCH],
+                    [texts[row] for row in rows],
                     truncation=True,
                     max_length=MAX_TOKENS,
                     padding=True,
                     return_tensors="pt",
                 )
-                answers += [model.config.id2label[int(best)] for best in model(**batch).logits.argmax(dim=1)]
+                for row, best in zip(rows, model(**batch).logits.argmax(dim=1), strict=True):
+                    answers[row] = model.config.id2label[int(best)]
         return answers
 
     return predict
