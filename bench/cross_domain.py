@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "dev"))
 
 import cross_domain_models as models
-from accuracy_intervals import accuracy_of
 from cross_domain_tables import page, replaced
+from demo_loop.accuracy import accuracy_of
 from demo_loop.domains import FILES, TEST, TRAIN, TRAINED_ROWS, VALIDATION, Row, divided, read_domain
 
 if TYPE_CHECKING:

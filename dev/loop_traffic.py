@@ -75,7 +75,7 @@ async def _send(given: argparse.Namespace, plan: TrafficPlan, requests: Requests
 
         def turn() -> None:
             requests.turn()
-            record(Mark(at=time.time(), text=f"traffic turns from {given.old} to {given.new}"))
+            record(Mark(at=time.time(), name="turn", text=f"traffic turns from {given.old} to {given.new}"))
 
         asyncio.get_running_loop().call_later(given.turn_after, turn)
         await TrafficClient(given.url, requests, plan, record).run(given.seconds)

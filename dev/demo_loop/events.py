@@ -58,6 +58,8 @@ class Mark:
     kind: ClassVar[str] = "mark"
 
     at: float
+    name: str
+    """What happened, a word: `turn`, `promoted`, or any other."""
     text: str
 
 

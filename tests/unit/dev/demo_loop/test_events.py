@@ -12,7 +12,7 @@ REQUEST = Request(
     status=200, milliseconds=7.5, repeated=False,
 )  # fmt: skip
 FEEDBACK = Feedback(number=3, at=105.0, label="negative", correct=False, wrong_on_purpose=False, status=200)
-MARK = Mark(at=101.0, text="traffic turns: “tweets”")
+MARK = Mark(at=101.0, name="turn", text="traffic turns: “tweets”")
 
 
 def request(at: float, **fields: object) -> Request:

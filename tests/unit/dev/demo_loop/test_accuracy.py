@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
-from accuracy_intervals import accuracy_of, design_effect, wilson
+from demo_loop.accuracy import accuracy_of, design_effect, wilson
 
 
 def test_wilsons_limits_are_those_of_his_formula() -> None:
