@@ -40,7 +40,11 @@ def main() -> int:
     """Return 0."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--claim", type=Path, default=CLAIM, help="folder that dev/real_data.py filled")
-    options.add_argument("--json", type=Path, help="file for all figures")
+    options.add_argument(
+        "--json",
+        type=Path,
+        help="file for all figures; those of logistic regression that it has are not computed again",
+    )
     options.add_argument("--write", type=Path, help="page whose part between the marks is replaced")
     options.add_argument(
         "--minilm", type=Path, help="folder of the fine-tuned models; default: logistic regression alone"
@@ -49,22 +53,31 @@ def main() -> int:
     options.add_argument("--retrain", nargs="*", default=[], metavar="OLD:NEW:ROWS", help="retrains of MiniLM")
     given = options.parse_args()
     domains = {domain: read_domain(given.claim, domain) for domain in FILES}
-    figures: dict = {"balance": {}, "matrix": {}, "retrain": {}, "minilm": {}, "minilm_retrain": {}, "seconds": {}}
-    for seed in SEEDS:
-        splits = {domain: divided(rows, seed=seed) for domain, rows in domains.items()}
-        _matrix(figures["matrix"], splits, seed=seed, fit=models.fit_linear)
-        _retrains(figures["retrain"], splits, seed=seed)
+    figures = _linear(domains, given.json)
     splits = {domain: divided(rows, seed=SEEDS[0]) for domain, rows in domains.items()}
     figures["balance"] = {domain: _balance(found) for domain, found in splits.items()}
     if given.minilm:
         _fine_tuned(figures, splits, given)
     if given.json:
-        given.json.write_text(json.dumps(figures, indent=1))
+        given.json.write_text(json.dumps(figures))
     text = page(figures)
     print(text)
     if given.write:
         given.write.write_text(replaced(given.write.read_text(), text))
     return 0
+
+
+def _linear(domains: dict[str, list[Row]], stored: Path | None) -> dict:
+    figures: dict = {name: {} for name in ("balance", "matrix", "retrain", "minilm", "minilm_retrain", "seconds")}
+    if stored is not None and stored.exists():
+        return figures | {
+            name: found for name, found in json.loads(stored.read_text()).items() if name in {"matrix", "retrain"}
+        }
+    for seed in SEEDS:
+        splits = {domain: divided(rows, seed=seed) for domain, rows in domains.items()}
+        _matrix(figures["matrix"], splits, seed=seed, fit=models.fit_linear)
+        _retrains(figures["retrain"], splits, seed=seed)
+    return figures
 
 
 def _matrix(figures: dict, splits: Splits, *, seed: int, fit: Callable) -> None:

@@ -63,7 +63,9 @@ def fine_tune(name: str, train: list[Row], splits: dict[str, list[Row]], *, fold
     subprocess.run(tuneloop, check=True)
     get = [tuneloop[0], "get", "ftj", name, "-o", "json", "--dir", str(folder)]
     job = json.loads(subprocess.run(get, check=True, capture_output=True).stdout)
-    return _predictor(folder / "claims" / job["status"]["artifact"]["uri"].removeprefix("pvc://") / "model")
+    artifact = job["status"]["artifact"]
+    known = folder / f"answers-{artifact['digest'].removeprefix('sha256:')[:16]}.json"
+    return _remembered(_predictor(folder / "claims" / artifact["uri"].removeprefix("pvc://") / "model"), known)
 
 
 def _job(name: str) -> dict:
@@ -89,6 +91,19 @@ def _job(name: str) -> dict:
     }
 
 
+def _remembered(predict: Predict, path: Path) -> Predict:
+    """Return the same predictions, of which each text's is computed once and kept in a file."""
+    known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+
+    def remembered(texts: list[str]) -> list[str]:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(new, predict(new), strict=True))
+        path.write_text(json.dumps(known))
+        return [known[text] for text in texts]
+
+    return remembered
+
+
 def _predictor(model_folder: Path) -> Predict:
     """Return the predictions of a published model by transformers alone."""
     import torch
@@ -99,6 +114,7 @@ def _predictor(model_folder: Path) -> Predict:
 
     def predict(texts: list[str]) -> list[str]:
         answers = [""] * len(texts)
+        torch.set_num_threads(1)  # on a busy machine threads that wait for each other cost most of the time
         by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         with torch.inference_mode():
             for start in range(0, len(texts), _BATCH):

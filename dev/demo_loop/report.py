@@ -145,7 +145,7 @@ def _figure(plot: Plot, svg: str) -> str:
     legend = (
         "".join(f"<li>{swatch(item)} {escape(item.name)}</li>" for item in items) or "<li>nothing was recorded</li>"
     )
-    return f'<figure><figcaption>{escape(plot.title)}</figcaption><ul class="legend">{legend}</ul><div class="plot">{svg}</div></figure>'
+    return f'<figure><figcaption>{escape(plot.title)}</figcaption><ul class="legend">{legend}</ul><div class="plot" tabindex="0">{svg}</div></figure>'
 
 
 def _summary(requests: Sequence[Request]) -> str:
@@ -164,14 +164,15 @@ def _table(rows: Sequence[Period]) -> str:
         f"<tr><th scope='row'>{escape(row.name)}</th><td>{_cell(row.true)}</td><td>{_cell(row.by_feedback)}</td></tr>"
         for row in rows
     )
-    return f"<div class='plot'><table><caption>Share of right answers, 95 % interval (Wilson), and number of requests</caption>{head}{body}</table></div>"
+    title = "Share of right answers, with 95 % interval (Wilson) and number of requests"
+    return f"<h2>{title}</h2><div class='plot' tabindex='0'><table aria-label='{title}'>{head}{body}</table></div>"
 
 
 def _cell(accuracy: Accuracy | None) -> str:
     if accuracy is None:
         return "none"
-    ends = f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f} %"
-    return f"<b>{100 * accuracy.value:.1f} %</b> ({ends}), n = {accuracy.rows:,}"
+    ends = f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}\N{NO-BREAK SPACE}%"
+    return f"<b>{100 * accuracy.value:.1f}\N{NO-BREAK SPACE}%</b> ({ends}), n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{accuracy.rows:,}"
 
 
 def _decisions(marks: Sequence[Mark], begin: float) -> str:
@@ -189,7 +190,7 @@ _STYLE = """
 body{margin:0;background:var(--back);color:var(--text);font:16px/1.5 system-ui,sans-serif}
 main{max-width:62rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem}h2{font-size:1.1rem}
-figure{margin:1.5rem 0}figcaption,caption{font-weight:600;text-align:left}
+figure{margin:1.5rem 0}figcaption{font-weight:600}
 .plot{overflow-x:auto}svg[role=img]{display:block;width:100%;min-width:640px;height:auto}
 text{font-size:12px;fill:var(--text)}.middle{text-anchor:middle}.end{text-anchor:end}.number{font-weight:700}
 .grid{stroke:var(--grid)}.axis{stroke:var(--text)}.mark{stroke:var(--mark);stroke-dasharray:2 3}

@@ -87,12 +87,13 @@ def accuracy_windows(events: Sequence[Event], *, by_feedback: bool, seconds: flo
 
 
 def periods(events: Sequence[Event]) -> list[Period]:
-    """Return the rows of the table. The drift begins at the mark `turn`, and ends at the mark `promoted`."""
+    """Return the rows of the table. The drift begins at the mark `turn`, and ends at the mark `promoted`; till then only the model from before the drift counts."""
     turned, promoted = _time_of(events, "turn"), _time_of(events, "promoted")
     before = _period("before the drift", events, until=turned)
     if turned is None:
         return [before]
-    during = _period("drift, the old model", events, since=turned, until=promoted)
+    old = next((request.revision for request in reversed(requests_of(events)) if request.at < turned), None)
+    during = _period("drift, the model from before", events, since=turned, until=promoted, revision=old)
     rows = [before, during, *_worst(events, since=turned, until=promoted)]
     if promoted is not None:
         rows.append(_period("after the promotion", events, since=promoted))
@@ -109,10 +110,21 @@ def judged(events: Sequence[Event], *, by_feedback: bool) -> list[tuple[Request,
     ]
 
 
-def _period(name: str, events: Sequence[Event], *, since: float | None = None, until: float | None = None) -> Period:
+def _period(
+    name: str,
+    events: Sequence[Event],
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    revision: str | None = None,
+) -> Period:
     first, last = since or float("-inf"), until or float("inf")
     true, by_feedback = (
-        [right for request, right in judged(events, by_feedback=source) if first <= request.at < last]
+        [
+            right
+            for request, right in judged(events, by_feedback=source)
+            if first <= request.at < last and revision in {None, request.revision}
+        ]
         for source in (False, True)
     )
     return Period(
