@@ -36,6 +36,7 @@ def main() -> int:
         wrong_labels=given.wrong,
         delay_seconds=given.delay,
         delay_spread=given.delay_spread,
+        sends_texts=given.send_texts,
         seed=given.seed,
     )
     old = traffic_rows(divided(read_domain(given.claim, given.old), seed=given.seed), trained=TRAINED_ROWS)
@@ -60,6 +61,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--wrong", type=float, default=plan.wrong_labels, help="share of labels that are wrong")
     options.add_argument("--delay", type=float, default=plan.delay_seconds, help="median seconds until a label comes")
     options.add_argument("--delay-spread", type=float, default=plan.delay_spread, help="of the logarithm of that time")
+    options.add_argument("--send-texts", action="store_true", help="with the labels, for rows of feedback")
     options.add_argument("--seed", type=int, default=plan.seed)
     options.add_argument("--events", type=Path, required=True, help="file for what happened, lines of JSON")
     return options.parse_args()

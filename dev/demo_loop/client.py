@@ -36,7 +36,7 @@ class TrafficClient:
         self._requests = requests
         self._plan = plan
         self._record = record
-        self._due: list[tuple[float, int, str, PlannedLabel, str]] = []
+        self._due: list[tuple[float, int, dict[str, str], PlannedLabel, str]] = []
         """Labels by the time (monotonic) at which they are due."""
         self._sending = True
 
@@ -69,11 +69,11 @@ class TrafficClient:
 
     async def _ask(self, http: aiohttp.ClientSession, planned: PlannedRequest) -> None:
         began, at = time.monotonic(), time.time()
-        body = {"inputs": planned.row.text, "parameters": {"top_k": 1}}
+        question = {"inputs": planned.row.text, "parameters": {"top_k": 1}}
         user = {"x-user": f"user-{planned.number % USERS}"}
         status, best, headers = 0, None, {}
         try:
-            async with http.post(f"{self._url}/predict", json=body, headers=user) as answer:
+            async with http.post(f"{self._url}/predict", json=question, headers=user) as answer:
                 status, headers = answer.status, dict(answer.headers.items())
                 best = _best(await answer.json()) if status == 200 else None
         except (aiohttp.ClientError, TimeoutError):
@@ -97,7 +97,8 @@ class TrafficClient:
         token = headers.get(TOKEN_HEADER)
         if prediction is not None and token and planned.feedback is not None:
             due = answered + planned.feedback.delay
-            heapq.heappush(self._due, (due, planned.number, token, planned.feedback, prediction))
+            body = feedback_body(token, planned, sends_text=self._plan.sends_texts)
+            heapq.heappush(self._due, (due, planned.number, body, planned.feedback, prediction))
 
     async def _send_labels(self, http: aiohttp.ClientSession) -> None:
         while self._sending or self._due:
@@ -105,8 +106,8 @@ class TrafficClient:
             if wait > 0:
                 await asyncio.sleep(min(wait, _IDLE_SECONDS))
                 continue
-            _, number, token, label, prediction = heapq.heappop(self._due)
-            status = await self._send_label(http, token, label.label)
+            _, number, body, label, prediction = heapq.heappop(self._due)
+            status = await self._send_label(http, body)
             self._record(
                 Feedback(
                     number=number,
@@ -118,13 +119,21 @@ class TrafficClient:
                 )
             )
 
-    async def _send_label(self, http: aiohttp.ClientSession, token: str, label: str) -> int:
+    async def _send_label(self, http: aiohttp.ClientSession, body: dict[str, str]) -> int:
         try:
-            async with http.post(f"{self._url}/v1/feedback", json={"token": token, "label": label}) as answer:
+            async with http.post(f"{self._url}/v1/feedback", json=body) as answer:
                 await answer.read()
                 return answer.status
         except (aiohttp.ClientError, TimeoutError):
             return 0
+
+
+def feedback_body(token: str, planned: PlannedRequest, *, sends_text: bool) -> dict[str, str]:
+    """Return what is sent back for a prediction. Raises ValueError for a request that gets no label."""
+    if planned.feedback is None:
+        raise ValueError(f"request {planned.number}: gets no label")
+    text = {"input": planned.row.text} if sends_text else {}
+    return {"token": token, "label": planned.feedback.label} | text
 
 
 def _best(answer: Any) -> tuple[str, float]:

@@ -30,6 +30,8 @@ class TrafficPlan:
     """Median of the time until a label comes back; times are log-normal."""
     delay_spread: float = 0.5
     """Standard deviation of the logarithm of that time; with 0 all take equally long."""
+    sends_texts: bool = False
+    """Whether a label comes with the text again, for a server that keeps rows of feedback (`feedback.storeInputs`)."""
     seed: int = 1
 
 

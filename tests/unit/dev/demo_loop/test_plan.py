@@ -7,6 +7,7 @@ import statistics
 from itertools import islice
 
 import pytest
+from demo_loop.client import feedback_body
 from demo_loop.domains import Row
 from demo_loop.plan import Requests, TrafficPlan
 
@@ -88,6 +89,12 @@ def test_delays_are_log_normal_around_their_median() -> None:
 def test_more_labels_change_no_text() -> None:
     few, many = (planned(TrafficPlan(share_after=0.5, labelled=share), turn_at=0) for share in (0.1, 0.9))
     assert [request.row for request in few] == [request.row for request in many]
+
+
+@pytest.mark.parametrize(("sends_text", "text"), [(False, {}), (True, {"input": "film 0"})])
+def test_a_label_comes_with_its_text_where_rows_are_kept(sends_text: bool, text: dict[str, str]) -> None:
+    (request,) = planned(TrafficPlan(labelled=1.0), count=1)
+    assert feedback_body("t", request, sends_text=sends_text) == {"token": "t", "label": "positive"} | text
 
 
 def test_a_domain_without_rows_is_refused() -> None:
