@@ -12,7 +12,7 @@ from demo_loop.plots import COLOURS, Dots, Line, Plot, swatch, to_svg
 from demo_loop.windows import accuracy_windows, marks_of, periods, rates, requests_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from demo_loop.accuracy import Accuracy
     from demo_loop.events import Event, Mark, Request
@@ -104,7 +104,9 @@ def _weight_lines(requests: Sequence[Request], series: Mapping[str, Sequence[Ser
     answered = [request for request in requests if request.prediction is not None]
     by_revision = rates(answered, lambda request: request.revision or "the only model", seconds=RATE_SECONDS)
     total = dict(rates(answered, lambda _: "", seconds=RATE_SECONDS).get("", []))
-    weights = {found.labels.get("revision", ""): found.points for found in series.get(WEIGHT, ())}
+    weights = {
+        _name_of(found.labels.get("revision", ""), by_revision): found.points for found in series.get(WEIGHT, ())
+    }
     colours = {
         name: number % COLOURS + 1 for number, name in enumerate([*by_revision, *(weights.keys() - by_revision.keys())])
     }
@@ -120,6 +122,11 @@ def _weight_lines(requests: Sequence[Request], series: Mapping[str, Sequence[Ser
         Line(name=f"{name}, weight", points=points, colour=colours[name], is_dashed=True, is_step=True)
         for name, points in weights.items()
     ]
+
+
+def _name_of(revision: str, answered: Iterable[str]) -> str:
+    """Return the name that answers have for a revision: metrics have its hash (`7d1f0b2c`), answers its name (`reviews-7d1f0b2c`)."""
+    return next((name for name in answered if name.endswith(f"-{revision}")), revision)
 
 
 def _points(windows: Sequence[Window], *, shift: float) -> list[tuple[float, float, float, float]]:

@@ -62,8 +62,10 @@ def story_series() -> dict[str, list[Series]]:
             Series(labels={"feature": "tokens"}, points=tuple((at, value * 1.3) for at, value in critical)),
         ],
         "weight": [
-            Series(labels={"revision": NEW}, points=tuple((at, _weight(at)) for at in times)),
-            Series(labels={"revision": OLD}, points=tuple((at, 1 - _weight(at)) for at in times)),
+            Series(labels={"revision": NEW.removeprefix("reviews-")}, points=tuple((at, _weight(at)) for at in times)),
+            Series(
+                labels={"revision": OLD.removeprefix("reviews-")}, points=tuple((at, 1 - _weight(at)) for at in times)
+            ),
         ],
     }
 
