@@ -28,6 +28,10 @@ def test_rows_that_repeat_their_parent_count_as_their_parents() -> None:
     assert (found.low, found.high) == pytest.approx(wilson(found.value, 200), abs=0.002)
 
 
+def test_two_parents_are_two_observations() -> None:
+    assert design_effect(np.array([1.0, 1.0, 0.0, 0.0]), ["a", "a", "b", "b"]) == pytest.approx(4.0)
+
+
 def test_rows_without_a_common_parent_have_plain_limits() -> None:
     right = random.Random(2).choices([True, False], k=300)
     found = accuracy_of(right, [str(n) for n in range(300)])
