@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _OF = 'namespace="{{namespace}}",deployment="{{deployment}}"'
+_OF_STABLE = f'{_OF},revision="{{{{revision}}}}"'
 _BY = "by (namespace, deployment, revision, feature)"
 _BY_BIN = "by (namespace, deployment, revision, feature, bin)"
 _ON = "on (namespace, deployment, revision, feature)"
@@ -33,17 +34,25 @@ def accuracy_shortfall(window: str) -> str:
     return f"1 - ({right} + {square / 2:.6f} + {spread}) / ({labels} + {square:.6f}) and ({labels} >= {LEAST_LABELS})"
 
 
-def psi(window: str) -> str:
+def drift(window: str) -> str:
+    """Return a query for how far the requests of the stable revision are from its baseline: the index of the feature that is farthest off, as a multiple of its critical value.
+
+    Greater is worse. A threshold of 1 is passed by chance once in a hundred times a feature; that of a trigger should be well above it.
+    """
+    return f"max(({psi(window, of=_OF_STABLE)}) / {_ON} ({psi_critical(window, of=_OF_STABLE)}))"
+
+
+def psi(window: str, *, of: str = _OF) -> str:
     """Return a query for the population stability index of each feature of each revision against its baseline window."""
-    now, baseline = _ratio(window), f"max {_BY_BIN} (tuneloop_reference_bin_ratio{{{_OF}}})"
+    now, baseline = _ratio(window, of), f"max {_BY_BIN} (tuneloop_reference_bin_ratio{{{of}}})"
     return f"sum {_BY} (({now} - {_ON_BIN} {baseline}) * {_ON_BIN} ln({now} / {_ON_BIN} {baseline}))"
 
 
-def psi_critical(window: str) -> str:
+def psi_critical(window: str, *, of: str = _OF) -> str:
     """Return a query for what the index exceeds once in a hundred times without drift, with so many samples."""
     return (
-        f"max {_BY} (tuneloop_reference_chi_squared{{{_OF}}}) * {_ON} "
-        f"(1 / max {_BY} (tuneloop_reference_samples{{{_OF}}}) + {_ON} 1 / ({_samples(window)} > 0))"
+        f"max {_BY} (tuneloop_reference_chi_squared{{{of}}}) * {_ON} "
+        f"(1 / max {_BY} (tuneloop_reference_samples{{{of}}}) + {_ON} 1 / ({_samples(window, of)} > 0))"
     )
 
 
@@ -58,15 +67,15 @@ def _labels(metric: str, window: str) -> str:
     return f'sum(increase({metric}{{{_OF},predicted_by="{{{{revision}}}}"}}[{window}]))'
 
 
-def _increase(window: str) -> str:
-    return f"sum {_BY_BIN} (increase(tuneloop_feature_bin_total{{{_OF}}}[{window}]))"
+def _increase(window: str, of: str) -> str:
+    return f"sum {_BY_BIN} (increase(tuneloop_feature_bin_total{{{of}}}[{window}]))"
 
 
-def _samples(window: str) -> str:
-    return f"sum {_BY} (increase(tuneloop_feature_bin_total{{{_OF}}}[{window}]))"
+def _samples(window: str, of: str) -> str:
+    return f"sum {_BY} (increase(tuneloop_feature_bin_total{{{of}}}[{window}]))"
 
 
-def _ratio(window: str) -> str:
+def _ratio(window: str, of: str) -> str:
     """Return the shares of the bins, with half a sample more in each."""
-    bins = f"count {_BY} ({_increase(window)})"
-    return f"(({_increase(window)} + 0.5) / {_ON} group_left () ({_samples(window)} + 0.5 * {bins}))"
+    bins = f"count {_BY} ({_increase(window, of)})"
+    return f"(({_increase(window, of)} + 0.5) / {_ON} group_left () ({_samples(window, of)} + 0.5 * {bins}))"

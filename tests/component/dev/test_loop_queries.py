@@ -7,7 +7,7 @@ import math
 import pytest
 import yaml
 from demo_loop.accuracy import wilson
-from demo_loop.queries import accuracy_shortfall, psi, psi_critical, with_names
+from demo_loop.queries import accuracy_shortfall, drift, psi, psi_critical, with_names
 from metrics_page import promtool
 
 from tuneloop_operator.decide.gate_query import query_problem
@@ -49,7 +49,20 @@ def counted() -> list[dict[str, str]]:
     return found
 
 
-def check(tmp_path, query: str, expected: float | None, labels: str = "{}") -> None:
+def other_revision() -> list[dict[str, str]]:
+    """Return the texts and the baseline of a canary that is much farther off."""
+    found = []
+    for bin_ in BINS:
+        labels = f'{OF},revision="7d1f",feature="tokens",bin="{bin_}"'
+        found.append(series("tuneloop_feature_bin_total", f'{labels},pod="c"', "0+90x10" if bin_ == "2" else "0x10"))
+        found.append(series("tuneloop_reference_bin_ratio", labels, "0.01x10" if bin_ == "2" else "0.495x10"))
+    feature = f'{OF},revision="7d1f",feature="tokens"'
+    found.append(series("tuneloop_reference_samples", feature, "400x10"))
+    found.append(series("tuneloop_reference_chi_squared", feature, "9.21x10"))
+    return found
+
+
+def check(tmp_path, query: str, expected: float | None, labels: str = "{}", more: list | None = None) -> None:
     """Let promtool compare the value of a query after five minutes."""
     rules = {"groups": [{"name": "g", "rules": [{"record": "found", "expr": with_names(query, NAMES)}]}]}
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
@@ -62,7 +75,7 @@ def check(tmp_path, query: str, expected: float | None, labels: str = "{}") -> N
         "tests": [
             {
                 "interval": "1m",
-                "input_series": counted(),
+                "input_series": counted() + (more or []),
                 "promql_expr_test": [{"expr": near, "eval_time": "5m", "exp_samples": samples}],
             }
         ],
@@ -75,15 +88,22 @@ def check(tmp_path, query: str, expected: float | None, labels: str = "{}") -> N
 OF_FEATURE = f'{{{OF},revision="03ab",feature="tokens"}}'
 
 
+SAMPLES = sum(per_minute for per_minute, _ in BINS.values()) * MINUTES
+SHARES = [((per_minute * MINUTES + 0.5) / (SAMPLES + 0.5 * len(BINS)), then) for per_minute, then in BINS.values()]
+INDEX = sum((now - then) * math.log(now / then) for now, then in SHARES)
+CRITICAL = CHI_SQUARED * (1 / BASELINE_SAMPLES + 1 / SAMPLES)
+
+
 def test_psi_is_that_of_the_window_over_all_replicas(tmp_path) -> None:
-    samples = sum(per_minute for per_minute, _ in BINS.values()) * MINUTES
-    shares = [((per_minute * MINUTES + 0.5) / (samples + 0.5 * len(BINS)), then) for per_minute, then in BINS.values()]
-    check(tmp_path, psi(WINDOW), sum((now - then) * math.log(now / then) for now, then in shares), OF_FEATURE)
+    check(tmp_path, psi(WINDOW), INDEX, OF_FEATURE)
 
 
 def test_the_critical_value_is_that_of_both_samples(tmp_path) -> None:
-    samples = sum(per_minute for per_minute, _ in BINS.values()) * MINUTES
-    check(tmp_path, psi_critical(WINDOW), CHI_SQUARED * (1 / BASELINE_SAMPLES + 1 / samples), OF_FEATURE)
+    check(tmp_path, psi_critical(WINDOW), CRITICAL, OF_FEATURE)
+
+
+def test_drift_is_a_multiple_of_the_critical_value_of_the_stable_revision_alone(tmp_path) -> None:
+    check(tmp_path, drift(WINDOW), INDEX / CRITICAL, more=other_revision())
 
 
 def test_the_shortfall_is_one_less_wilsons_upper_limit_of_the_stable_revision(tmp_path) -> None:
@@ -96,7 +116,7 @@ def test_few_labels_are_no_number(tmp_path) -> None:
     check(tmp_path, few, None)
 
 
-@pytest.mark.parametrize("query", [accuracy_shortfall("2m"), psi("2m"), psi_critical("2m")])
+@pytest.mark.parametrize("query", [accuracy_shortfall("2m"), drift("2m"), psi("2m"), psi_critical("2m")])
 def test_a_trigger_may_ask_it(query: str) -> None:
     assert query_problem(query) == ""
     assert len(query) <= 4096
