@@ -44,7 +44,7 @@ class TrafficClient:
         """Send requests for so long, then the labels that are still due, each at its time."""
         async with self._http() as http, asyncio.TaskGroup() as group:
             labels = group.create_task(self._send_labels(http))
-            await self._send_requests(http, until=time.monotonic() + seconds)
+            await self._send_requests(http, seconds)
             self._sending = False
             await labels
 
@@ -56,14 +56,14 @@ class TrafficClient:
         ) as http:
             yield http
 
-    async def _send_requests(self, http: aiohttp.ClientSession, *, until: float) -> None:
+    async def _send_requests(self, http: aiohttp.ClientSession, seconds: float) -> None:
         free, began = asyncio.Semaphore(MOST_IN_FLIGHT), time.monotonic()
         async with asyncio.TaskGroup() as group:
             for planned in self._requests:
-                due = began + planned.due(self._plan)
-                if due >= until:
+                due = planned.due(self._plan)
+                if due >= seconds:
                     return
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await asyncio.sleep(max(0.0, began + due - time.monotonic()))
                 await free.acquire()
                 group.create_task(self._ask(http, planned)).add_done_callback(lambda _: free.release())
 
