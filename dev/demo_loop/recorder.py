@@ -1,4 +1,4 @@
-"""Takes series out of Prometheus while it still runs, for the page."""
+"""Takes series for the page out of a Prometheus that runs, or out of the data that the one of a local session has left."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import aiohttp
 from demo_loop.queries import psi, psi_critical, with_names
 from demo_loop.report import PSI, PSI_CRITICAL, WEIGHT
 from demo_loop.series import from_reply
+from tuneloop_cli.local.prometheus.local_prometheus import LocalPrometheus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,12 @@ async def fetched(address: str, queries: Mapping[str, str], *, begin: float, end
                 replies[name] = await answer.json()
             from_reply(replies[name])
     return replies
+
+
+async def kept(folder: Path, queries: Mapping[str, str], *, begin: float, end: float) -> dict[str, Any]:
+    """Return what a session's Prometheus would have answered; `folder` is its own, `prometheus` in that of the session, which has ended. Raises NoPrometheus, ValueError."""
+    async with LocalPrometheus(folder, say=print) as prometheus:
+        return await fetched(prometheus.url, queries, begin=begin, end=end)
 
 
 def store(replies: Mapping[str, Any], path: Path) -> None:
