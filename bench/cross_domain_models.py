@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 from demo_loop.domains import TEST, VALIDATION, Row
+from demo_loop.files import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +45,7 @@ def fine_tune(name: str, train: list[Row], splits: dict[str, list[Row]], *, fold
     if not (place / "minilm").exists():
         (place / "minilm").symlink_to(claim.resolve() / "minilm")
     for split, found in rows.items():
-        with (place / f"{name}-{split}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["text", "label"])
-            writer.writerows([row.text, row.label] for row in found)
+        write_rows(found, place / f"{name}-{split}.csv")
     manifest = folder / f"{name}.yaml"
     manifest.write_text(yaml.safe_dump(_job(name)))
     tuneloop = [

@@ -1,7 +1,6 @@
 """Send real texts to a deployment, turn to another kind of text, and send labels late: `python dev/loop_traffic.py --url http://… --old movies --new tweets`.
 
-The texts are those of `dev/real_data.py`, without test rows and, of the old kind, without the first 3,000 training rows: a model that learned from those
-has seen none of them. One seed is one division of the rows and one stream of requests and labels.
+The texts are those of `dev/real_data.py` that are in none of the story's files (`demo_loop/files.py`): a model that learned from those has seen none of them. One seed is one division of the rows and one stream of requests and labels.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo_loop.client import TrafficClient
-from demo_loop.domains import FILES, TRAINED_ROWS, divided, read_domain, traffic_rows
+from demo_loop.domains import FILES, divided, read_domain
 from demo_loop.events import Mark, to_line
+from demo_loop.files import story_traffic
 from demo_loop.live_line import LiveLine
 from demo_loop.plan import Requests, TrafficPlan
 
@@ -39,8 +39,8 @@ def main() -> int:
         sends_texts=given.send_texts,
         seed=given.seed,
     )
-    old = traffic_rows(divided(read_domain(given.claim, given.old), seed=given.seed), trained=TRAINED_ROWS)
-    new = traffic_rows(divided(read_domain(given.claim, given.new), seed=given.seed), trained=0)
+    splits = [divided(read_domain(given.claim, domain), seed=given.seed) for domain in (given.old, given.new)]
+    old, new = story_traffic(*splits)
     asyncio.run(_send(given, plan, Requests(plan, old, new)))
     return 0
 

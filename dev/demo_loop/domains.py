@@ -80,13 +80,5 @@ def divided(rows: Iterable[Row], *, seed: int) -> dict[str, list[Row]]:
     return splits
 
 
-def traffic_rows(splits: Mapping[str, list[Row]], *, trained: int) -> list[Row]:
-    """Return the rows that may be sent as traffic where a model learned from the first `trained` training rows (0: from another domain).
-
-    So all of them are new to the model, as real traffic is. Test rows are left out: a model is measured on them, whatever it learned from traffic.
-    """
-    return [*splits[TRAIN][trained:], *splits[VALIDATION]]
-
-
 def _hash(seed: int, *parts: str) -> int:
     return int.from_bytes(hashlib.sha256("\0".join((str(seed), *parts)).encode()).digest()[:8], "big")

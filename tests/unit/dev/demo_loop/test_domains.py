@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from demo_loop.domains import TEST, TRAIN, VALIDATION, divided, labelled, traffic_rows
+from demo_loop.domains import TEST, TRAIN, VALIDATION, divided, labelled
 
 
 def record(number: int, *, rating: float = 2.0, text: str | None = None, parent: str | None = None) -> dict[str, str]:
@@ -57,10 +57,3 @@ def test_the_first_rows_of_a_split_are_no_stretch_of_the_file() -> None:
     train = divided(labelled([record(n) for n in range(1000)], domain="tweets"), seed=1)[TRAIN]
     numbers = [int(row.parent) for row in train[:100]]
     assert 350 < sum(numbers) / len(numbers) < 650
-
-
-def test_traffic_has_neither_rows_that_were_trained_on_nor_test_rows() -> None:
-    splits = divided(labelled([record(n) for n in range(1000)], domain="movies"), seed=1)
-    traffic = {row.text for row in traffic_rows(splits, trained=400)}
-    assert not traffic & {row.text for row in [*splits[TRAIN][:400], *splits[TEST]]}
-    assert len(traffic) == len(splits[TRAIN]) - 400 + len(splits[VALIDATION])
