@@ -27,6 +27,7 @@ _SERVER, _RANKS, _ROUTER = (
 TOGETHER = {
     "tests/component/server/": _SERVER,
     "tests/component/comparator/test_real_servers.py": _SERVER,
+    "tests/component/dev/test_loop_traffic.py": _SERVER,
     "tests/component/router/": _ROUTER,
     "tests/component/trainer/train/": _RANKS,
     "tests/component/trainer/diagnosis/": _RANKS,

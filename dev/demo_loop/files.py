@@ -1,0 +1,61 @@
+"""The files of the story in its claim: rows to train on, rows that decide between two models, and the golden set. No text is in two of them, or in the traffic."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING
+
+from demo_loop.domains import TEST, TRAIN, TRAINED_ROWS, VALIDATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from demo_loop.domains import Row
+
+TRAIN_FILE, VALIDATION_FILE, TEST_FILE, RECENT_FILE = "train.csv", "validation.csv", "test.csv", "recent.csv"
+GOLDEN_FILE = "golden.jsonl"
+GOLDEN_ROWS = 400
+VALIDATION_ROWS = 200
+"""Of the old domain's validation rows, which choose the checkpoint; the others are traffic."""
+TEST_ROWS = 1000
+"""On which a new model must not be worse than the old one. With 10 % of the answers different, the limit of the difference is 2 points away."""
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write texts and labels as CSV with the columns `text` and `label`."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows([row.text, row.label] for row in rows)
+
+
+def story_rows(old: Mapping[str, list[Row]], new: Mapping[str, list[Row]]) -> dict[str, list[Row]]:
+    """Return the rows of each file from the splits of the two domains. Golden rows and rows to test on are of the old domain, recent rows of the new one."""
+    return {
+        TRAIN_FILE: old[TRAIN][:TRAINED_ROWS],
+        VALIDATION_FILE: old[VALIDATION][:VALIDATION_ROWS],
+        GOLDEN_FILE: old[TEST][:GOLDEN_ROWS],
+        TEST_FILE: old[TEST][GOLDEN_ROWS:][:TEST_ROWS],
+        RECENT_FILE: new[TEST],
+    }
+
+
+def story_traffic(old: Mapping[str, list[Row]], new: Mapping[str, list[Row]]) -> tuple[list[Row], list[Row]]:
+    """Return the rows that are sent, of the old and of the new domain: none that is in a file."""
+    return (
+        [*old[TRAIN][TRAINED_ROWS:], *old[VALIDATION][VALIDATION_ROWS:]],
+        [*new[TRAIN], *new[VALIDATION]],
+    )
+
+
+def write_story(folder: Path, old: Mapping[str, list[Row]], new: Mapping[str, list[Row]]) -> None:
+    """Write all files into a folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in story_rows(old, new).items():
+        if name == GOLDEN_FILE:
+            lines = [json.dumps({"inputs": row.text, "label": row.label}, ensure_ascii=False) for row in rows]
+            (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        else:
+            write_rows(rows, folder / name)
