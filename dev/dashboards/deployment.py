@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboards.drift import DRIFT, FEATURE
 from dashboards.page import Page, Panel, Query, Row, Variable
 from dashboards.quality import FEEDBACK, PREDICTIONS
 from dashboards.queries import (
@@ -14,6 +15,7 @@ from dashboards.queries import (
     quantile,
     warn_at,
 )
+from dashboards.retraining import RETRAINED, RETRAINING
 from dashboards.rollout import AGREEMENT, ANNOTATIONS, ROLLOUT
 
 UID = "tuneloop-deployment"
@@ -203,7 +205,7 @@ PAGE = Page(
     uid=UID,
     title="Tuneloop / Deployment",
     about="One ModelDeployment: what clients get, where its roll-out is, and how good its predictions are.",
-    rows=(OVERVIEW, TRAFFIC, LATENCY, ROLLOUT, AGREEMENT, FEEDBACK, PREDICTIONS),
+    rows=(OVERVIEW, TRAFFIC, LATENCY, ROLLOUT, AGREEMENT, FEEDBACK, PREDICTIONS, DRIFT, RETRAINING),
     variables=(
         Variable(
             name="namespace",
@@ -221,6 +223,7 @@ PAGE = Page(
             query=f"label_values(tuneloop_revision_info{{{OF_DEPLOYMENT}}}, revision)",
             is_multiple=True,
         ),
+        FEATURE,
     ),
-    annotations=ANNOTATIONS,
+    annotations=(*ANNOTATIONS, RETRAINED),
 )

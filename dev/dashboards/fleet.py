@@ -7,6 +7,7 @@ from typing import get_args
 from dashboards import deployment, job
 from dashboards.page import Link, Page, Panel, Query, Row, Variable
 from dashboards.queries import bad_from, coded, largest, states, warn_at
+from dashboards.retraining import LOOP_COLORS, LOOP_STATES
 from dashboards.rollout import PHASE_COLORS
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutPhase
 
@@ -105,6 +106,16 @@ DEPLOYMENTS = Row(
                     expr=f"min by (namespace, deployment) (tuneloop:feedback_accuracy:ratio{{{_HERE}}})",
                     legend="accuracy",
                     unit="percentunit",
+                ),
+                Query(
+                    expr=largest("tuneloop:feature_psi:24h", _HERE, *_DEPLOYMENT),
+                    legend="largest PSI",
+                    thresholds=warn_at(0.1, 0.2),
+                ),
+                Query(
+                    expr=coded("tuneloop_retrain_state", _HERE, label="state", words=LOOP_STATES, by=_DEPLOYMENT),
+                    legend="retraining",
+                    states=states(LOOP_STATES, LOOP_COLORS),
                 ),
             ),
             unit="short",

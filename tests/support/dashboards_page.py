@@ -27,6 +27,7 @@ VARIABLES = {
     "$namespace": "team",
     "$deployment": "reviews",
     "$revision": ".*",
+    "$feature": "confidence",
     "$job": "reviews",
 }
 """What Grafana puts in place of variables, the longer names first."""

@@ -92,6 +92,7 @@ CASES = [
     ("Promoted", [role("stable", "03ab", "_x10 1x50")], "10m", {}),
     ("Rolled back", [series("tuneloop_rollouts_total", "0x29 1x31", outcome="RolledBack")], "30m", OTHERS | {"outcome": "RolledBack"}),
     ("Rolled back", [series("tuneloop_rollouts_total", "0x29 1x31", outcome="Promoted")], "30m", {}),
+    ("Retrained", [series("tuneloop_retrains_total", "0x29 1x31", trigger="drift", outcome="Promoted")], "30m", OTHERS | {"trigger": "drift", "outcome": "Promoted"}),
     ("Canary started", STARTED, "15m", OTHERS | {"revision": "7d1f"}),
     ("Canary started", STARTED, "50m", {}),
 ]  # fmt: skip

@@ -119,7 +119,7 @@ def test_links_lead_to_dashboards_and_their_variables():
     assert {uid for uid, _ in found} == {"tuneloop-deployment", "tuneloop-job"}
     for uid, query in found:
         there = {variable["name"] for variable in DASHBOARDS[uid]["templating"]["list"]}
-        assert set(re.findall(r"var-(\w+)=", query)) == there - {"revision"}
+        assert set(re.findall(r"var-(\w+)=", query)) == there - {"revision", "feature"}
 
 
 @EACH_DASHBOARD
@@ -128,6 +128,6 @@ def test_a_file_is_small(name):
     assert (FOLDER / f"{name}.json").stat().st_size < MOST_BYTES
 
 
-def test_a_canary_a_promotion_and_a_roll_back_are_marked():
+def test_a_canary_a_promotion_a_roll_back_and_a_retraining_are_marked():
     marks = {mark["name"]: mark["expr"] for mark in DASHBOARDS["tuneloop-deployment"]["annotations"]["list"]}
-    assert {"Canary started", "Promoted", "Rolled back"} <= marks.keys()
+    assert marks.keys() == {"Canary started", "Promoted", "Rolled back", "Retrained"}
