@@ -13,8 +13,8 @@ from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
 from tuneloop_api.v1alpha1.model_deployment.feedback import FeedbackOptions
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK, ON_GOLDEN_SET, Evaluation
-from tuneloop_api.v1alpha1.model_deployment.retraining import Retraining
 from tuneloop_api.v1alpha1.model_deployment.monitoring import MonitoringOptions
+from tuneloop_api.v1alpha1.model_deployment.retraining import Retraining
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.model_deployment.server import Batching, Lifecycle, ServerResources

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import Conditions, LongText, ShortText
 from tuneloop_api.v1alpha1.failure import ServingFailure
-from tuneloop_api.v1alpha1.model_deployment.retraining_status import RetrainingStatus
 from tuneloop_api.v1alpha1.model_deployment.monitoring_status import MonitoringStatus
+from tuneloop_api.v1alpha1.model_deployment.retraining_status import RetrainingStatus
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
 from tuneloop_api.wire.model import MessageModel, Open
 
