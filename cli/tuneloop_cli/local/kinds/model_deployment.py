@@ -18,7 +18,8 @@ def _submission(_: Manifest, old: Manifest | None) -> Submission:
 
 def _jobs_read(deployment: Manifest) -> list[str]:
     spec = deployment["spec"]
-    references = (place.get("fineTuneJobRef") for place in (spec["model"], *(spec.get("adapters") or ())))
+    references = [place.get("fineTuneJobRef") for place in (spec["model"], *(spec.get("adapters") or ()))]
+    references.append((spec.get("retraining") or {}).get("jobTemplateRef"))
     return [reference["name"] for reference in references if reference]
 
 
