@@ -97,6 +97,15 @@ def job(name: str, values: str) -> Given:
     return [series(name, values, namespace="team", name="tickets")]
 
 
+def retrains(values: str, outcome: str, *, pods: tuple[str, ...] = ("a",)) -> Given:
+    """Return the counts of runs that replicas of the operator show."""
+    return [series("tuneloop_retrains_total", values, pod=pod, trigger="drift", outcome=outcome) for pod in pods]
+
+
+def blocked(reason: str) -> Given:
+    return [series("tuneloop_retrain_blocked", "1x60", reason=reason)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What an alert says of some series."""
@@ -246,5 +255,36 @@ CASES = {
         fault=failed("_x10 1x50"),
         labels={"namespace": "team", "name": "tickets", "class": "OutOfMemory"},
         similar={"it has succeeded": failed("_x10 1x50", class_="", result="Succeeded")},
+    ),
+    "TuneloopRetrainBlocked": Case(
+        fault=blocked("NoNewData"),
+        labels=DEPLOYMENT | {"reason": "NoNewData"},
+        at="400m",
+        step="10m",
+        similar={
+            "it waits for the cooldown": blocked("Cooldown"),
+            "a run is on its way": blocked("RunInFlight"),
+            "a person wants it so": blocked("DryRun"),
+        },
+    ),
+    "TuneloopRetrainFailing": Case(
+        fault=retrains("0x2 1x10 2x50", "Failed"),
+        at="40h",
+        step="1h",
+        similar={
+            "one of two, seen by two operators": retrains("0x2 1x60", "Failed", pods=("a", "b")),
+            "rejected ones": retrains("0x2 1x10 2x50", "Rejected"),
+            "long ago": retrains("2x60", "Failed"),
+        },
+    ),
+    "TuneloopRetrainStorm": Case(
+        fault=retrains("0x2 1x2 2x2 3x2 4x50", "Rejected"),
+        at="20h",
+        step="1h",
+        similar={
+            "three": retrains("0x2 1x2 2x2 3x50", "Rejected"),
+            "two, seen by two operators": retrains("0x2 1x2 2x50", "Rejected", pods=("a", "b")),
+            "dry runs": retrains("0x2 1x2 2x2 3x2 4x50", "DryRun"),
+        },
     ),
 }
