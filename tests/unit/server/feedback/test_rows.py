@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from feedback_in_memory import NOON, FeedbackServer, rows_in
+from log_records import messages_of
 
 from tuneloop_server.feedback.cohorts import DAY_SECONDS
 from tuneloop_server.feedback.errors import RefusedFeedback
@@ -125,14 +126,15 @@ def test_rows_that_a_disk_does_not_take_wait_in_bounded_memory_and_no_feedback_f
     assert "tuneloop_feedback_write_failures_total{" in server.metrics
 
 
-def test_a_problem_of_the_disk_is_said_once(tmp_path, caplog):
+def test_a_problem_of_the_disk_is_said_once(tmp_path):
     blocked = tmp_path / "blocked"
     blocked.write_text("")
     server = FeedbackServer(tmp_path, rows=blocked / "rows")
     server.take(server.predict(), "positive")
-    for _ in range(3):
-        server.writer.flush()
-    assert len([record for record in caplog.records if "cannot be written" in record.message]) == 1
+    with messages_of("tuneloop_server.feedback") as messages:
+        for _ in range(3):
+            server.writer.flush()
+    assert len([message for message in messages if "cannot be written" in message]) == 1
 
 
 def test_what_waits_is_written_when_the_server_ends(server, tmp_path):
