@@ -85,8 +85,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         facts = _facts(
             config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters, onnx=onnx
         )
-        (folder / CARD).write_text(model_card(facts), encoding="utf-8")
-        write_monitoring(folder, inputs, test, temperature=evaluation.temperature)
+        _describe(folder, facts, test)
         reporter.post(detail="publishing", fraction=0.9)
         base = _adapter_base(prepared) if ADAPTER_FOLDER in facts.parts else None
         manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=list_files(folder), base=base)
@@ -157,6 +156,12 @@ def _facts(
         library=exporters[-1].library,
         onnx=onnx,
     )
+
+
+def _describe(folder: Path, facts: Facts, test: Predictions) -> None:
+    """Write what lies beside the formats: the model card, and the bins of features."""
+    (folder / CARD).write_text(model_card(facts), encoding="utf-8")
+    write_monitoring(folder, facts.inputs, test, temperature=facts.evaluation.temperature)
 
 
 def _manifest(
