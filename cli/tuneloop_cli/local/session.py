@@ -191,17 +191,16 @@ class LocalSession:
         old = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         fitted = local_kind.fit(manifest, self._hardware, old)
         action = local_kind.submission(fitted.manifest, old)
+        is_new = action in {Submission.CREATE, Submission.REPLACE}
         peek = partial(self.node.cluster.peek, kind="ModelDeployment", namespace=namespace)
-        places = local_kind.feedback_places(fitted.manifest, lambda deployment: peek(name=deployment))
+        places = local_kind.feedback_places(fitted.manifest, lambda other: peek(name=other)) if is_new else {}
         remarks = local_kind.remarks(fitted.manifest, self.node.folders, old) if action is Submission.REPLACE else []
         if action is Submission.REPLACE and old is not None:
             await self._remove(old)
         if action is not Submission.UNCHANGED:
             applied = await self.node.cluster.apply(fitted.manifest)
-            is_new = action in {Submission.CREATE, Submission.REPLACE}
-            first = local_kind.first_status(applied, self.node.folders, old) or {}
-            known = {"resolved": {FEEDBACK: places}} if places else {}
-            if is_new and (status := first | known):
+            first = local_kind.first_status(applied, self.node.folders, old) if is_new else None
+            if status := (first or {}) | ({"resolved": {FEEDBACK: places}} if places else {}):
                 await self.node.cluster.patch_status(applied, status)
         stored = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
         assert stored is not None
