@@ -79,7 +79,9 @@ def requests(rng: np.random.Generator, *, count: int, shift: float = 0.0, alike:
     users = rng.geometric(1 / A_USER, max(1, count // A_USER))
     of_user = np.repeat(rng.normal(size=(users.size, FEATURES)), users, axis=0)
     hour = rng.vonmises(0.0, 1.0, users.sum())[:, None]
-    found: np.ndarray = alike**0.5 * of_user + (1 - alike) ** 0.5 * rng.normal(size=of_user.shape) + CYCLE * np.sin(hour)
+    found: np.ndarray = (
+        alike**0.5 * of_user + (1 - alike) ** 0.5 * rng.normal(size=of_user.shape) + CYCLE * np.sin(hour)
+    )
     found[:, 0] += shift
     return found
 
