@@ -79,9 +79,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         if inputs.settings.output.asks_for_onnx:
             reporter.post(detail="writing and comparing the ONNX files", fraction=0.8)
         onnx = onnx_files(folder, inputs, expected=expected, trained=logits)
-        beside_champion = _beside_champion(
-            folder, config, inputs, temperature=evaluation.temperature, bootstrap=bootstrap, reporter=reporter
-        )
+        beside = _beside_champion(folder, config, inputs, evaluation=evaluation, bootstrap=bootstrap, reporter=reporter)
         facts = _facts(
             config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters, onnx=onnx
         )
@@ -95,7 +93,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     reporter.post(detail="published", fraction=1.0)
     formats = sorted({*(exporter.format for exporter in exporters), *onnx_formats(onnx)})
     result = _result(config, artifact, manifest=manifest, comparison=comparison, formats=formats)
-    return changed(result, comparison=beside_champion) if beside_champion else result
+    return changed(result, comparison=beside)
 
 
 def _compare(
@@ -123,7 +121,7 @@ def _beside_champion(
     config: RunConfig,
     inputs: ExportInputs,
     *,
-    temperature: float,
+    evaluation: Evaluation,
     bootstrap: Bootstrap,
     reporter: Reporter,
 ) -> ComparisonSummary | None:
@@ -132,7 +130,9 @@ def _beside_champion(
     detail = "running this model and the champion on the same rows"
     reporter.post(detail=detail, fraction=0.85)
     beat: Callable[[float], None] = lambda done: reporter.post(detail=detail, fraction=0.85 + 0.05 * done)  # noqa: E731
-    return compare_with_champion(folder, config, inputs, temperature=temperature, bootstrap=bootstrap, beat=beat)
+    return compare_with_champion(
+        folder, config, inputs, temperature=evaluation.temperature, bootstrap=bootstrap, beat=beat
+    )
 
 
 def _facts(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.champion import ComparedSet
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_api.contract.settings import CompareWithSettings
+    from tuneloop_api.statistics.challenger import SetVerdict
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap
     from tuneloop_trainer.evaluation.predictions import Predictions
@@ -87,30 +88,42 @@ def compare_with_champion(
         )
         for number, rows in enumerate(sets)
     ]
-    outcome = outcome_of([verdict for _, verdict in found])
-    comparison = ModelComparison(
-        metric=inputs.task.primary_metric,
-        margin=asked.margin,
-        min_improvement=asked.min_improvement,
-        level=LEVEL,
-        champion=ComparedModel(
-            job=champion.manifest.name,
-            digest=champion.manifest.digest(),
-            model_digest=model_digest(champion.manifest.files),
-            temperature=champion.manifest.temperature,
-        ),
-        challenger=ComparedModel(
-            job=config.job.name, model_digest=model_digest(list_files(folder)), temperature=temperature
-        ),
-        sets=[compared for compared, _ in found],
-        verdict=outcome.verdict.value,
-        message=outcome.reason,
+    challenger = ComparedModel(
+        job=config.job.name, model_digest=model_digest(list_files(folder)), temperature=temperature
     )
+    comparison = _comparison(found, judging=judging, challenger=challenger, champion=_compared(champion))
     text = json.dumps(comparison.to_wire(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / EVALUATION).write_text(text, encoding="utf-8")
     seconds = time.monotonic() - begun
     LOG.info("beside the champion, in %.1f s: %s: %s", seconds, comparison.verdict, comparison.message)
     return _summary(comparison, digest=champion.manifest.digest(), seconds=seconds)
+
+
+def _comparison(
+    found: list[tuple[ComparedSet, SetVerdict]], *, judging: Judging, challenger: ComparedModel, champion: ComparedModel
+) -> ModelComparison:
+    outcome = outcome_of([verdict for _, verdict in found])
+    return ModelComparison(
+        metric=judging.task.primary_metric,
+        margin=judging.rules.margin,
+        min_improvement=judging.rules.min_improvement,
+        level=LEVEL,
+        champion=champion,
+        challenger=challenger,
+        sets=[compared for compared, _ in found],
+        verdict=outcome.verdict.value,
+        message=outcome.reason,
+    )
+
+
+def _compared(champion: Champion) -> ComparedModel:
+    manifest = champion.manifest
+    return ComparedModel(
+        job=manifest.name,
+        digest=manifest.digest(),
+        model_digest=model_digest(manifest.files),
+        temperature=manifest.temperature,
+    )
 
 
 def _predictions(
