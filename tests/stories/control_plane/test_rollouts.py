@@ -152,7 +152,7 @@ def test_kubectl_shows_step_share_and_the_numbers_of_each_gate(custom_resources)
             return ended.stdout
 
         header, row = kubectl("get", "mdep", NAME).splitlines()
-        assert header.split() == ["NAME", "PHASE", "STABLE", "CANARY", "READY", "REASON", "AGE"]
+        assert header.split() == ["NAME", "PHASE", "STABLE", "CANARY", "READY", "REASON", "RETRAINING", "AGE"]
         assert row.split()[:-1] == [NAME, "Progressing", "r1", "r2", "25%", "2/2", "Progressing"]
         described = " ".join(kubectl("describe", "mdep", NAME).split())
         assert "step 2 of 4: 25 % to r2, 312 of 500 requests" in described

@@ -152,6 +152,19 @@ def test_prometheus_is_asked_for_loops_that_are_on(retraining: dict[str, Any], a
     asyncio.run(life())
 
 
+def test_labels_count_since_the_last_run() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[{"name": "labels", "type": "newData", "minNewSamples": 100}])
+        (before,) = await look(deployed, 5.0, later=DAY)
+        assert "[86400s]" in before
+        await deployed.ask()
+        (after,) = await look(deployed, 5.0, later=3600.0)
+        assert "[3600s]" in after
+
+    asyncio.run(life())
+
+
 def test_a_query_that_nobody_can_ask_is_refused() -> None:
     async def life() -> None:
         deployed = Retrained()

@@ -67,14 +67,17 @@ def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> Serve
 
 
 def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
-    """Yield kind and name of the FineTuneJobs that a stored ModelDeployment refers to; whether it fits the model is not known."""
+    """Yield kind and name of the FineTuneJobs that a stored ModelDeployment refers to, each once; whether it fits the model is not known."""
+    for name in dict.fromkeys((*_served_jobs(manifest), *retraining_jobs(manifest))):
+        yield "FineTuneJob", name
+
+
+def _served_jobs(manifest: Manifest) -> Iterator[str]:
     spec = manifest.get("spec") or {}
     adapters = spec.get("adapters")
     for place in (spec.get("model") or {}, *(adapters if isinstance(adapters, list) else ())):
         if isinstance(place, dict) and (name := (place.get("fineTuneJobRef") or {}).get("name")):
-            yield "FineTuneJob", name
-    for name in retraining_jobs(manifest):
-        yield "FineTuneJob", name
+            yield name
 
 
 def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod, ...]:
