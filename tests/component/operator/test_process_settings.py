@@ -173,7 +173,7 @@ def test_a_long_value_is_not_repeated_whole() -> None:
 
 def test_each_variable_is_explained() -> None:
     lines = list(explained_variables())
-    by_program = {"token_path", "progress_ca", "local"}  # the operator sets these itself
+    by_program = {"token_path", "progress_ca", "local", "has_prometheus"}  # the operator sets these itself
     fields = {*ProcessSettings.model_fields, *OperatorSettings.model_fields} - by_program
     assert sorted(line.split()[0] for line in lines) == sorted(f"TUNELOOP_{field.upper()}" for field in fields)
     assert all(line.count("\n") == 1 and line.endswith(".") for line in lines)
