@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _OF_A_RUN = ("budget", "ttlSecondsAfterFinished", "activeDeadlineSeconds", "suspend", "preflight")
 """Blocks on which no result depends."""
+_SPLITS = ("train", "validation", "test")
 _MODEL_FOLDER = "model"
 """Of an artifact: the weights and the tokenizer, as Hugging Face lays them out."""
 
@@ -62,8 +63,9 @@ def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -
     spec = {name: block for name, block in template.spec.to_wire().items() if name != "suspend"}
     spec["preflight"] = {name: value for name, value in (spec.get("preflight") or {}).items() if name != "dryRun"}
     added = [source.to_wire() for source in (retraining.data if retraining else None) or ()]
-    sources = [_up_to(order.cutoff, source) for source in (*spec["data"]["train"], *added)]
-    spec["data"] = {**spec["data"], "train": sources}
+    data = {**spec["data"], "train": [*spec["data"]["train"], *added]}
+    splits = {split: [_up_to(order.cutoff, source) for source in data[split]] for split in _SPLITS if split in data}
+    spec["data"] = {**data, **splits}
     spec["evaluation"] = _beside_the_champion(spec.get("evaluation") or {}, order)
     if retraining is not None and retraining.start_from == "champion":
         kept = {name: value for name, value in spec["model"].items() if name not in {"revision", "secretRef"}}

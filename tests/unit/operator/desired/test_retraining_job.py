@@ -64,6 +64,19 @@ def test_a_run_compares_its_model_with_the_champion_as_the_template_says() -> No
     assert job["spec"]["evaluation"]["compareWith"]["digest"] == known.champion_digest
 
 
+def test_feedback_counts_up_to_the_moment_of_the_decision_whether_the_template_or_the_deployment_names_it() -> None:
+    films = {"uri": "feedback://films", "cutoff": "2025-01-01T00:00:00Z"}
+    given = template(data={"train": [films], "test": [films]})
+    added = [{"uri": "pvc://models/new"}, {"uri": "feedback://api"}]
+    data = retraining_job(deployment(data=added), given, ORDER)["spec"]["data"]
+    assert data["train"] == [
+        films | {"cutoff": ORDER.cutoff},
+        {"uri": "pvc://models/new"},
+        {"uri": "feedback://api", "cutoff": ORDER.cutoff},
+    ]
+    assert data["test"] == [films | {"cutoff": ORDER.cutoff}]
+
+
 def test_two_runs_have_two_seeds() -> None:
     seeds = {
         retraining_job(deployment(), template(), RunOrder(name=name, champion_uri="", cutoff=""))["spec"]["training"][
