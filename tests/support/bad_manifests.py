@@ -235,6 +235,8 @@ BAD_MANIFESTS = (
     bad("B21", By.SCHEMA, "spec.retraining.triggers[0].type", "cron", "supported values:", advice="must be one of", kind=DEPLOYMENT, spec__rollout={}, spec__retraining__triggers=[{"name": "a", "type": "manual"}]),
     bad_text("B21", "spec.retraining.triggers[0].name", "Weekly", f.GATE_NAME, kind=DEPLOYMENT, spec__rollout={}, spec__retraining__triggers=[{"name": "a", "type": "manual"}]),
     *(bad_text("B13", "spec.retraining.data[0].uri", uri, f.DATA_URI, kind=DEPLOYMENT, spec__rollout={}, spec__retraining__data=[{"uri": "pvc://models/a"}]) for uri in ("hf://stanfordnlp/imdb", "feedback://Reviews", "feedback://other/reviews")),
+    *(bad("B21", By.RULE, "spec.retraining.triggers", [trigger], "type: accuracy and newData apply only with feedback", kind=DEPLOYMENT, spec__rollout={}) for trigger in ({"name": "a", "type": "accuracy", "below": 0.9}, {"name": "a", "type": "newData", "minNewSamples": 5})),
+    bad("B21", By.RULE, "spec.retraining.triggers", [{"name": "a", "type": "drift"}], "type: drift applies only with monitoring", kind=DEPLOYMENT, spec__rollout={}, spec__feedback={}),
     unknown_field("B21", "spec.retraining.template", "reviews", kind=DEPLOYMENT, spec__rollout={}, spec__retraining={}),
     bad_text("B21", "spec.model.pin", "7D1F0B2C", f.SERVED_REVISION, kind=DEPLOYMENT, spec__rollout={}),
     bad("B21", By.RULE, "spec.model.pin", "7d1f0b2c", "applies only to deployments with rollout", kind=DEPLOYMENT),
