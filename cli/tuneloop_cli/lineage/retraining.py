@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_cli.views.values import at
+from tuneloop_operator.names import RETRAINING_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tuneloop_cli.lineage.documents import Document
 
-_LABEL = "tuneloop.dev/retraining"
-"""Of a job that a deployment asked for: the deployment's name."""
-
 
 def retraining_facts(job: Document, deployments: Iterable[Document]) -> dict[str, Any]:
     """Return trigger, cutoff of feedback and champion of a job. The history has the newest runs alone: of older ones nothing is recorded."""
-    asked_by = (job["metadata"].get("labels") or {}).get(_LABEL)
+    asked_by = (job["metadata"].get("labels") or {}).get(RETRAINING_LABEL)
     if asked_by is None:
         return {"trigger": "none: no deployment asked for the job"}
     run = _run_of(job, asked_by, deployments)

@@ -23,7 +23,7 @@ _MODEL_FOLDER = "model"
 
 @dataclass(frozen=True, kw_only=True)
 class RunOrder:
-    """What is asked of one run."""
+    """What a run depends on beside its template."""
 
     name: str
     champion_uri: str
@@ -51,11 +51,11 @@ def retraining_job(deployment: ModelDeployment, template: FineTuneJob, order: Ru
 
 
 def recipe_of(deployment: ModelDeployment, template: FineTuneJob) -> str:
-    """Return the digest of what every run is told: two runs with one recipe and the same data learn the same. Seeds and limits do not count."""
+    """Return the digest of all that the result of a run depends on, without its data: two runs of the same recipe and data learn the same. Seeds and limits do not count."""
     spec = _spec(deployment, template, RunOrder(name="", champion_uri="", cutoff=""))
-    told = {name: block for name, block in spec.items() if name not in _OF_A_RUN}
+    blocks = {name: block for name, block in spec.items() if name not in _OF_A_RUN}
     training = {name: value for name, value in (spec.get("training") or {}).items() if name != "seed"}
-    return digest_of(told | {"training": training})[:16]
+    return digest_of(blocks | {"training": training})[:16]
 
 
 def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -
 def _beside_the_champion(evaluation: dict[str, Any], order: RunOrder) -> dict[str, Any]:
     """Return how the result is measured: both models predict the same rows. The template may say with which margins, and on which recent rows."""
     champion = {"uri": order.champion_uri} | ({"digest": order.champion_digest} if order.champion_digest else {})
-    asked = {name: value for name, value in (evaluation.get("compareWith") or {}).items() if name != "digest"}
-    return {**evaluation, "compareWith": asked | champion}
+    options = {name: value for name, value in (evaluation.get("compareWith") or {}).items() if name != "digest"}
+    return {**evaluation, "compareWith": options | champion}
 
 
 def _up_to(cutoff: str, source: dict[str, Any]) -> dict[str, Any]:
