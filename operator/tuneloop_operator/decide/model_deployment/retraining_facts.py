@@ -215,7 +215,13 @@ def _model_digest(deployment: ModelDeployment) -> str:
 
 def _problem(observed: ObservedDeployment, template: FineTuneJob, *, settings: OperatorSettings) -> str:
     """Return why the job of a run would be refused, such as for feedback that a deployment does not keep; empty if it can run."""
-    order = RunOrder(name="run", champion_uri="pvc://claim/artifact", cutoff="2026-01-01T00:00:00Z")
+    order = RunOrder(
+        name="run",
+        trigger="manual",
+        champion_revision="00000000",
+        champion_uri="pvc://claim/artifact",
+        cutoff="2026-01-01T00:00:00Z",
+    )
     no_job = f"no job can be made of FineTuneJob {template.metadata['name']}: "
     try:
         spec = FineTuneJob.from_wire(retraining_job(observed.deployment, template, order)).spec

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import FEEDBACK_SCHEME
 from tuneloop_operator.desired.common.metadata import owned_metadata
-from tuneloop_operator.names import RETRAINING_LABEL
+from tuneloop_operator.names import (
+    CHAMPION_DIGEST,
+    CHAMPION_REVISION,
+    FEEDBACK_CUTOFF,
+    RETRAINING_LABEL,
+    RETRAINING_TRIGGER,
+)
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
@@ -26,6 +32,10 @@ class RunOrder:
     """What a run depends on beside its template."""
 
     name: str
+    trigger: str
+    """Name of the trigger that asked for the run."""
+    champion_revision: str
+    """Revision that serves."""
     champion_uri: str
     """Of the artifact that serves. The run compares its model with it."""
     champion_digest: str | None = None
@@ -34,6 +44,20 @@ class RunOrder:
     """Time up to which feedback counts, RFC 3339."""
     gpu_hours: float | None = None
     """That are left in the budget; None: any."""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Where the run comes from, for people and for the lineage."""
+        return {
+            RETRAINING_TRIGGER: self.trigger,
+            FEEDBACK_CUTOFF: self.cutoff,
+            CHAMPION_REVISION: self.champion_revision,
+            CHAMPION_DIGEST: self.champion_digest or self.champion_uri,
+        }
+
+
+_NO_RUN = RunOrder(name="", trigger="", champion_revision="", champion_uri="", cutoff="")
+"""For what all runs have in common."""
 
 
 def retraining_job(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -> Manifest:
@@ -46,13 +70,13 @@ def retraining_job(deployment: ModelDeployment, template: FineTuneJob, order: Ru
         budget = {**budget, "maxGpuHours": hours}
     spec |= {"training": training} | ({"budget": budget} if budget else {})
     labels = {RETRAINING_LABEL: deployment.metadata["name"]}
-    metadata = owned_metadata(deployment, name=order.name, labels=labels)
+    metadata = owned_metadata(deployment, name=order.name, labels=labels) | {"annotations": order.annotations}
     return {"apiVersion": template.api_version, "kind": template.kind, "metadata": metadata, "spec": spec}
 
 
 def recipe_of(deployment: ModelDeployment, template: FineTuneJob) -> str:
     """Return the digest of all that the result of a run depends on, without its data: two runs of the same recipe and data learn the same. Seeds and limits do not count."""
-    spec = _spec(deployment, template, RunOrder(name="", champion_uri="", cutoff=""))
+    spec = _spec(deployment, template, _NO_RUN)
     blocks = {name: block for name, block in spec.items() if name not in _OF_A_RUN}
     training = {name: value for name, value in (spec.get("training") or {}).items() if name != "seed"}
     return digest_of(blocks | {"training": training})[:16]
