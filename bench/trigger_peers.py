@@ -67,8 +67,8 @@ def main() -> None:
     for method in methods:
         of_day = make(method)
         for name in streams.files:
-            base, *each = streams[name][: given.days + 1]
-            found = [of_day(base, day) for day in each]
+            base, *later = streams[name][: given.days + 1]
+            found = [of_day(base, day) for day in later]
             first = found.index(True) + 1 if any(found) else "-"
             print(
                 f"| {given.tool} {method or 'default'} | {name} | {len(found)} | {sum(found)} | {first} |", flush=True

@@ -145,19 +145,19 @@ def false_alarms(rng: np.random.Generator, *, days: int, deployments: int) -> It
         ):
             spec = trigger("drift", expectedDaysBetweenFalseTriggers=setting, threshold=threshold)
             fired = sum(
-                len(walk(spec, [ratio(day, base, days=setting, threshold=threshold) for day in each]).fired)
-                for base, each in given
+                len(walk(spec, [ratio(day, base, days=setting, threshold=threshold) for day in later]).fired)
+                for base, later in given
             )
             yield f"| {words} | {setting} | {allowed:.0f} | {fired} |"
         spec = trigger("accuracy", below=0.9, expectedDaysBetweenFalseTriggers=setting)
         for words, counts in (("at the limit", at_limit), ("two points above", above)):
-            fired = sum(len(walk(spec, [*each]).fired) for each in counts)
+            fired = sum(len(walk(spec, [*numbers]).fired) for numbers in counts)
             yield f"| accuracy, 300 labels a day, {words} | {setting} | {allowed:.0f} | {fired} |"
 
 
 def found_after(walks: list[Walk], *, days: int) -> str:
     """Return how many fired, and the median day of those, counted from the change."""
-    firsts = sorted(each.first for each in walks if each.first is not None)
+    firsts = sorted(found.first for found in walks if found.first is not None)
     share = f"{len(firsts) / len(walks):.0%} in {days} days"
     return f"{share}, median day {firsts[len(firsts) // 2] + 1}" if firsts else share
 
@@ -181,8 +181,8 @@ def detection(rng: np.random.Generator, *, trials: int, days: int = 30) -> Itera
         for count in (300, 2000):
             walks = []
             for _ in range(trials):
-                base, each = drifting(rng, count=count, days=days, shifts=shift)
-                walks.append(walk(trigger("drift"), [ratio(day, base, days=365) for day in each]))
+                base, later = drifting(rng, count=count, days=days, shifts=shift)
+                walks.append(walk(trigger("drift"), [ratio(day, base, days=365) for day in later]))
             cells.append(found_after(walks, days=days))
         yield f"| one of 8 features moves by {shift:g} standard deviations; 300 and 2,000 requests a day | {' | '.join(cells)} |"
 
@@ -195,8 +195,8 @@ def never(rng: np.random.Generator, *, days: int) -> Iterator[str]:
     bursts = dict.fromkeys((day for day in range(days) if day % 9 < 2), 3.0)
     classes: list[tuple[str, Trigger, Sequence[Mapping[str, float] | None], float]] = []
     for words, shifts in (("weekends are another day: 1 standard deviation", weekend), ("bursts of two days in nine: 3 standard deviations", bursts)):  # fmt: skip
-        base, each = drifting(rng, count=2000, days=days, shifts=shifts)
-        classes.append((words, trigger("drift"), [ratio(day, base, days=365) for day in each], DAY))
+        base, later = drifting(rng, count=2000, days=days, shifts=shifts)
+        classes.append((words, trigger("drift"), [ratio(day, base, days=365) for day in later], DAY))
     dead = [None if number % 3 else {"ratio": 5.0} for number in range(days)]
     classes.append(("Prometheus is dead two days of three; drift each time it answers", trigger("drift"), dead, DAY))
     flapping: list[Mapping[str, float] | None] = [{"value": 20.0 * (second % 2)} for second in range(600)]
@@ -216,21 +216,23 @@ def streams(rng: np.random.Generator, *, days: int, count: int) -> dict[str, np.
     """Return the same requests for other tools: float32 [days + 1, count, FEATURES], of which day 0 is the baseline."""
     found = {}
     for name, shift in (("unchanged", 0.0), ("0.2", 0.2), ("0.5", 0.5), ("1", 1.0)):
-        each = [requests(rng, count=2 * count, shift=shift if day else 0.0)[:count] for day in range(days + 1)]
-        found[name] = np.stack(each).astype(np.float32)
+        days_of_requests = [
+            requests(rng, count=2 * count, shift=shift if day else 0.0)[:count] for day in range(days + 1)
+        ]
+        found[name] = np.stack(days_of_requests).astype(np.float32)
     apart = np.random.default_rng(days)
-    each = [requests(apart, count=2 * count, alike=0.0)[:count] for _ in range(days + 1)]
-    return found | {"independent": np.stack(each).astype(np.float32)}
+    days_of_requests = [requests(apart, count=2 * count, alike=0.0)[:count] for _ in range(days + 1)]
+    return found | {"independent": np.stack(days_of_requests).astype(np.float32)}
 
 
 def of_streams(given: Mapping[str, np.ndarray]) -> Iterator[str]:
     """Yield what the trigger on drift says of the streams for other tools."""
     for name, values in given.items():
-        base, *each = map(binned, values)
-        answers = [ratio(day, base, days=365) for day in each]
+        base, *later = map(binned, values)
+        answers = [ratio(day, base, days=365) for day in later]
         beyond = sum(answer["ratio"] > 1 for answer in answers)
         found = walk(trigger("drift"), [*answers])
-        yield f"| {name} | {len(each)} | {beyond} | {'-' if found.first is None else found.first + 1} |"
+        yield f"| {name} | {len(later)} | {beyond} | {'-' if found.first is None else found.first + 1} |"
 
 
 def main() -> None:

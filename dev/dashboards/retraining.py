@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from dashboards.page import Annotation, Panel, Query, Row, State, Unit
 from dashboards.queries import BLUE, GREEN, OF_DEPLOYMENT, ORANGE, RED, YELLOW, coded, good_from, largest, states
+from tuneloop_api.v1alpha1.model_deployment.retraining_status import RetrainingState
+from tuneloop_api.v1alpha1.model_deployment.trigger_status import TriggerStateWord
 
-LOOP_STATES = (
-    "Idle",
-    "Suspected",
-    "Confirmed",
-    "Blocked",
-    "Training",
-    "Evaluating",
-    "Canary",
-    "Promoting",
-    "Baking",
-)
+LOOP_STATES = get_args(RetrainingState)
 LOOP_COLORS = {
     "Idle": GREEN,
     "Suspected": YELLOW,
@@ -27,7 +21,7 @@ LOOP_COLORS = {
     "Promoting": BLUE,
     "Baking": YELLOW,
 }
-_TRIGGER_STATES = ("Inactive", "Pending", "Firing", "Unknown")
+_TRIGGER_STATES = get_args(TriggerStateWord)
 _TRIGGER_COLORS = {"Inactive": GREEN, "Pending": YELLOW, "Firing": RED, "Unknown": BLUE}
 RETRAINED = Annotation(
     name="Retrained",

@@ -10,8 +10,8 @@ import pytest
 from tuneloop_api.wire.failure_class import FailureClass
 
 ROOT = Path(__file__).parents[2]
-WHERE_TO_ADD = (ROOT / "docs/architecture.md").read_text().split("## Where to add")[1].split("\n## ")[0]
-NAMED = sorted(set(re.findall(r"`([\w./]+(?:\.py|/))`", WHERE_TO_ADD)))
+OF_TODAY = (ROOT / "docs/architecture.md").read_text().split("\n## Folders that changed")[0]
+NAMED = sorted(set(re.findall(r"`([\w./]+(?:\.py|/))`", OF_TODAY)))
 """Paths, or their last parts."""
 PROGRAMS = ("api", "operator", "trainer", "server", "cli", "tests")
 PATHS = {path.as_posix() + "/" * path.is_dir() for program in PROGRAMS for path in (ROOT / program).rglob("*")}

@@ -15,6 +15,7 @@ from tuneloop_api.wire.quantities import OR_WHOLE_NUMBER
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import (
     CPU,
+    DATA_URI,
     DURATION,
     FILES_URI,
     IMAGE,
@@ -34,6 +35,7 @@ Memory: TypeAlias = Annotated[str, MEMORY.text(most=32), *OR_WHOLE_NUMBER]
 Duration: TypeAlias = Annotated[str, DURATION.text(most=32)]
 ModelUri: TypeAlias = Annotated[str, MODEL_URI.text(most=1024)]
 FilesUri: TypeAlias = Annotated[str, FILES_URI.text(most=1024)]
+DataUri: TypeAlias = Annotated[str, DATA_URI.text(most=1024)]
 MOST_IMAGE_CHARACTERS = 512
 Image: TypeAlias = Annotated[str, IMAGE.text(most=MOST_IMAGE_CHARACTERS)]
 ReportedImage: TypeAlias = Annotated[str, StringConstraints(max_length=MOST_IMAGE_CHARACTERS)]

@@ -45,13 +45,13 @@ class Past:
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """A time in which a trigger said the same."""
+    """A time in which the verdicts of a trigger were alike."""
 
     state: TriggerState
     begin: datetime
     end: datetime
     reason: str
-    """As it was said first."""
+    """The first of them."""
     value: float | None
 
 
@@ -66,7 +66,7 @@ class Run:
 
 @dataclass
 class Replay:
-    """What the triggers said."""
+    """Verdicts of the triggers."""
 
     stretches: dict[str, list[Stretch]] = field(default_factory=dict)
     """By trigger, oldest first."""
@@ -74,7 +74,7 @@ class Replay:
 
 
 def replayed(watched: Watched, past: Past, *, on_look: Callable[[int], None] = lambda _: None) -> Replay:
-    """Return what the triggers would have said. on_look: gets the time after each look."""
+    """Return the verdicts that the triggers would have had. on_look: gets the time after each look."""
     found = Replay(stretches={trigger.name: [] for trigger in watched.triggers})
     memories: dict[str, TriggerMemory] = {}
     about = About(namespace=watched.namespace, deployment=watched.name, revision="", cutoff=_moment(past.begin))

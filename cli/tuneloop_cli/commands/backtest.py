@@ -48,7 +48,7 @@ _NO_REVISION = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Options:
     """What the command line asks for."""
 
     prometheus: str
@@ -77,7 +77,7 @@ def backtest(
     """Replay the triggers of a manifest and print what they would have said. Raises TuneloopExit."""
     watched = watched_in(manifest)
     now = datetime.now(tz=UTC).replace(microsecond=0)
-    asked = Asked(
+    options = Options(
         prometheus=_address(prometheus, dump),
         dump=dump,
         begin=_time("--from", begin, now=now),
@@ -86,63 +86,63 @@ def backtest(
         revision=_revision(revision),
         json=as_json,
     )
-    if asked.begin >= asked.end:
+    if options.begin >= options.end:
         raise TuneloopExit(Exit.BAD_INPUT, f"--from {begin} must be before --to {end}; for example --from 30d --to 0s")
     try:
-        asyncio.run(_replay(watched, asked))
+        asyncio.run(_replay(watched, options))
     except UnreadableHistoryError as error:
         raise TuneloopExit(Exit.FAILED, f"Prometheus: {error}") from error
 
 
-async def _replay(watched: Watched, asked: Asked) -> None:
+async def _replay(watched: Watched, options: Options) -> None:
     async with AsyncExitStack() as stack:
-        address = asked.prometheus or await _from_dump(asked, stack)
+        address = options.prometheus or await _from_dump(options, stack)
         progress = _Progress()
         door = await stack.enter_async_context(
-            HistoryDoor(address, begin=asked.begin, end=asked.end, step=asked.step, on_part=progress.part)
+            HistoryDoor(address, begin=options.begin, end=options.end, step=options.step, on_part=progress.part)
         )
-        past = await _past(watched, asked, door, progress)
+        past = await _past(watched, options, door, progress)
         found = replayed(watched, past, on_look=partial(progress.look, past))
     show_progress("")
-    if asked.json:
+    if options.json:
         say(json.dumps(as_json(watched, past, found), indent=2))
     else:
         for line in as_lines(watched, past, found):
             say(line)
 
 
-async def _from_dump(asked: Asked, stack: AsyncExitStack) -> str:
-    assert asked.dump is not None
+async def _from_dump(options: Options, stack: AsyncExitStack) -> str:
+    assert options.dump is not None
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tuneloop-backtest-")))
-    await asyncio.to_thread(store_dump, asked.dump.resolve(), folder)
+    await asyncio.to_thread(store_dump, options.dump.resolve(), folder)
     prometheus = LocalPrometheus(folder, say=complain, keeps_all=True)
     return (await stack.enter_async_context(prometheus)).url
 
 
-async def _past(watched: Watched, asked: Asked, door: HistoryDoor, progress: _Progress) -> Past:
+async def _past(watched: Watched, options: Options, door: HistoryDoor, progress: _Progress) -> Past:
     """Return what Prometheus kept for these triggers. Raises UnreadableHistoryError, TuneloopExit."""
     needs_revision = any(KINDS[trigger.type].is_of_revision for trigger in watched.triggers)
-    if asked.revision or not needs_revision:
-        revisions = {asked.begin: asked.revision}
+    if options.revision or not needs_revision:
+        revisions = {options.begin: options.revision}
     else:
         revisions = await door.stable_revisions(watched.namespace, watched.name)
         if not revisions:
             raise TuneloopExit(Exit.BAD_INPUT, _NO_REVISION.format(name=f"{watched.namespace}/{watched.name}"))
-    wanted = [*_wanted(watched, sorted({*revisions.values()}), asked)]
+    wanted = [*_wanted(watched, sorted({*revisions.values()}), options)]
     progress.begin(len(wanted) * door.parts)
     answers: dict[tuple[str, str, str], History] = {}
     for key, query in wanted:
         answers[key] = await door.ask(query)
-    return Past(begin=asked.begin, end=asked.end, step=asked.step, revisions=revisions, answers=answers)
+    return Past(begin=options.begin, end=options.end, step=options.step, revisions=revisions, answers=answers)
 
 
-def _wanted(watched: Watched, revisions: list[str], asked: Asked) -> Iterator[tuple[tuple[str, str, str], str]]:
+def _wanted(watched: Watched, revisions: list[str], options: Options) -> Iterator[tuple[tuple[str, str, str], str]]:
     """Yield trigger, part and revision of each query, and its text."""
-    begin = datetime.fromtimestamp(asked.begin, tz=UTC)
+    begin = datetime.fromtimestamp(options.begin, tz=UTC)
     for trigger in watched.triggers:
         for revision in revisions if KINDS[trigger.type].is_of_revision else [""]:
             about = About(namespace=watched.namespace, deployment=watched.name, revision=revision, cutoff=begin)
-            for part, text in _texts(trigger, about, begin, step=asked.step):
+            for part, text in _texts(trigger, about, begin, step=options.step):
                 yield (trigger.name, part, revision), text
 
 

@@ -114,15 +114,15 @@ def _of_maker(maker: Maker, uri: str, documents: Documents, followed: frozenset[
     manifest = documents.read_manifest(uri)
     if manifest is None:
         return _gone(maker.name)
-    said = manifest.lineage
-    base = _of_base(manifest.base_model, said.get("modelRevision"), documents, followed | {maker.key})
+    lineage = manifest.lineage
+    base = _of_base(manifest.base_model, lineage.get("modelRevision"), documents, followed | {maker.key})
     facts = {
         "imageDigest": None,
-        "configHash": said.get("configHash"),
-        "tuneloopVersion": said.get("tuneloopVersion"),
+        "configHash": lineage.get("configHash"),
+        "tuneloopVersion": lineage.get("tuneloopVersion"),
         "parentJob": _parent(base),
     }
-    data = Node(kind="Data", name=_data_name(maker.name), facts={"digest": said.get("dataDigest"), "rows": None})
+    data = Node(kind="Data", name=_data_name(maker.name), facts={"digest": lineage.get("dataDigest"), "rows": None})
     return Node(kind="FineTuneJob", name=maker.name, facts=facts, notes=(IN_MANIFEST,), origins=(base, data))
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_cli.local.errors import NotAccepted
-from tuneloop_operator.decide.fine_tune_job.feedback_sources import feedback_places, feedback_refusals
+from tuneloop_operator.decide.feedback_sources import feedback_places, feedback_refusals
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.decide.unreadable import problems_of
 

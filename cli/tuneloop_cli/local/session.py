@@ -40,7 +40,7 @@ from tuneloop_operator.controller.baselines import Baselines
 from tuneloop_operator.controller.controllers import metrics_of
 from tuneloop_operator.controller.operator import Operator
 from tuneloop_operator.controller.queries import Queries
-from tuneloop_operator.decide.fine_tune_job.feedback_sources import FEEDBACK
+from tuneloop_operator.decide.feedback_sources import FEEDBACK
 from tuneloop_operator.desired.model_deployment import access, feedback
 from tuneloop_operator.metrics.process import Metrics
 from tuneloop_operator.names import JOB_LABEL

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
-from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
-from tuneloop_api.wire.names import HUB_TOKEN
-from tuneloop_api.wire.uris import FEEDBACK_SCHEME
-from tuneloop_operator.decide.accept_addresses import local_address
-from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
-from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeployment
+    from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_operator.decide.refusal import Refusal
     from tuneloop_operator.settings.operator import OperatorSettings
-
-
-_LONGEST_VALUE = 100
-_FEEDBACK_TASK = "text-classification"
 
 
 def refusals_of(resource: FineTuneJob | ModelDeployment, settings: OperatorSettings) -> tuple[Refusal, ...]:
@@ -30,112 +19,3 @@ def refusals_of(resource: FineTuneJob | ModelDeployment, settings: OperatorSetti
     if isinstance(resource, FineTuneJob):
         return job_refusals(resource.spec, settings)
     return deployment_refusals(resource.spec, settings)
-
-
-def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
-    """Return why the job cannot run here; empty if it can."""
-    return (
-        *_labels_alike(spec),
-        *_local_addresses(spec, settings),
-        *_feedback_of_another_task(spec),
-        *_missing_claim(spec, settings),
-        *_two_tokens(spec),
-        *pod_refusals(spec, spec.scheduling),
-        *resources_refusals(spec.resources),
-        *_network(spec),
-        *_host_network(spec, settings),
-    )
-
-
-def _labels_alike(spec: FineTuneJobSpec) -> Iterator[Refusal]:
-    """Yield the classes that repeat an earlier class, or look the same: one letter can be written as two code points."""
-    labels = spec.model.labels or []
-    first: dict[str, int] = {}
-    for number, label in enumerate(labels):
-        other = first.setdefault(unicodedata.normalize("NFC", label), number)
-        if other != number:
-            yield Refusal(
-                reason="LabelsAlike",
-                field=f"spec.model.labels[{number}]",
-                given=ascii(label),
-                allowed=f"each class is named once, and no two names look alike; labels[{other}] is {labels[other]!a}",
-                example="labels: [negative, positive]",
-            )
-
-
-def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:
-    if settings.local:
-        return
-    yield from local_address("spec.model.uri", spec.model.uri)
-    for split in ("train", "validation", "test"):
-        for number, source in enumerate(getattr(spec.data, split) or ()):
-            yield from local_address(f"spec.data.{split}[{number}].uri", source.uri)
-    beside = spec.evaluation.compare_with if spec.evaluation else None
-    if beside is None:
-        return
-    yield from local_address("spec.evaluation.compareWith.uri", beside.uri)
-    for number, source in enumerate(beside.recent or ()):
-        yield from local_address(f"spec.evaluation.compareWith.recent[{number}].uri", source.uri)
-
-
-def _feedback_of_another_task(spec: FineTuneJobSpec) -> Iterator[Refusal]:
-    """Yield feedback for a task whose texts have no single label that a client could send."""
-    if spec.task != _FEEDBACK_TASK and spec.data.feedback_deployments:
-        yield Refusal(
-            reason="FeedbackOfAnotherTask",
-            field="spec.data",
-            given=", ".join(f"{FEEDBACK_SCHEME}{name}" for name in spec.data.feedback_deployments),
-            allowed=f"feedback is a text and its label, which applies only to task: {_FEEDBACK_TASK}",
-            example="uri: pvc://models/tagged.jsonl",
-        )
-
-
-def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:
-    for refusal in refused_network(spec.network, spec.env or []) if spec.network else ():
-        yield Refusal(
-            reason="InvalidVariable",
-            field=f"spec.{refusal.field}",
-            given=ascii(refusal.name)[:_LONGEST_VALUE],
-            allowed=refusal.allowed,
-            example=refusal.example,
-        )
-
-
-def _host_network(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:
-    """Yield the network of the node, unless the administrator allows it. Local mode has no other network, and leaves the field out."""
-    if settings.local or settings.allow_host_network or not (spec.scheduling and spec.scheduling.host_network):
-        return
-    yield Refusal(
-        reason="HostNetworkNotAllowed",
-        field="spec.scheduling.hostNetwork",
-        given="true",
-        allowed="only false is allowed here: pods on the network of a node escape every NetworkPolicy. The administrator allows it by `children.allow.hostNetwork: true` of the chart",
-        example="hostNetwork: false",
-    )
-
-
-def _missing_claim(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterator[Refusal]:
-    if (spec.storage and spec.storage.claim) or settings.default_claim:
-        return
-    yield Refusal(
-        reason="NoClaim",
-        field="spec.storage.claim",
-        given="nothing",
-        allowed="name a PersistentVolumeClaim of this namespace to write to, since the operator has no default claim",
-        example="storage: {claim: models}",
-    )
-
-
-def _two_tokens(spec: FineTuneJobSpec) -> Iterator[Refusal]:
-    """Yield the variable that gives `prepare` a second token of the hub."""
-    if spec.model.secret_ref is None:
-        return
-    for number, variable in enumerate(spec.env or ()):
-        if variable.name == HUB_TOKEN:
-            yield Refusal(
-                reason="InvalidVariable",
-                field=f"spec.env[{number}].name",
-                given=repr(HUB_TOKEN),
-                allowed="model.secretRef gives prepare this variable; leave one of the two out",
-                example="model.secretRef alone, so that no other stage gets the token",
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 
 from tuneloop_api.crd import generator as crd
 from tuneloop_api.crd.yaml_text import to_yaml
+from tuneloop_api.v1alpha1.common import MOST_ANNOTATION_BYTES
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
 ROOT = Path(__file__).parents[3]
@@ -85,10 +87,25 @@ def test_a_rule_names_a_field_that_exists(resource):
 
 
 @EACH_KIND
-def test_the_file_is_valid_yaml_of_at_most_160_kib(resource):
+def test_the_file_is_valid_yaml(resource):
     text = crd.files()[f"{resource.plural}.yaml"]
-    assert len(text.encode()) <= 160 * 1024
     assert yaml.safe_load(text) == crd.definition(resource)
+
+
+MOST_CRD_BYTES = 160 * 1024
+"""Three eighths of an annotation are left for the next versions of the API."""
+
+
+def as_go_writes_it(definition: dict[str, object]) -> str:
+    """Return the JSON that `kubectl apply` keeps in an annotation of the object: compact, with <, > and & escaped as Go's encoding/json does."""
+    text = json.dumps(definition, separators=(",", ":"), ensure_ascii=False)
+    return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+@EACH_KIND
+def test_kubectl_apply_can_keep_the_whole_definition_in_an_annotation(resource):
+    size = len(as_go_writes_it(crd.definition(resource)).encode())
+    assert size <= MOST_CRD_BYTES < MOST_ANNOTATION_BYTES
 
 
 def test_a_deployment_is_scaled_by_fields_that_exist():

@@ -20,7 +20,7 @@ from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import API_VERSION
 from tuneloop_api.wire import text_formats
 from tuneloop_api.wire.rules import EXAMPLE
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.settings.operator import OperatorSettings
 

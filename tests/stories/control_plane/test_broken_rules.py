@@ -74,7 +74,9 @@ BROKEN_RULES = [
     (ModelDeployment, {"retraining": {}, "rollout": {}, "adapters": [{"name": "a", "uri": "pvc://a/b"}]}, "spec.retraining: Forbidden: cannot be combined with adapters"),
     (ModelDeployment, {"retraining": {"enabled": True}, "rollout": {}}, "spec.retraining.jobTemplateRef: Invalid value: must be given with enabled: true"),
     *((ModelDeployment, {"retraining": given, "rollout": {}}, f"spec.retraining.{field}: Invalid value: must be longer than 0s") for field, given in (("cooldown", {"cooldown": "0s"}), ("backoff.max", {"backoff": {"max": "0s"}}), ("budget.window", {"budget": {"window": "0s"}}))),
-    *((ModelDeployment, {"rollout": {}, "retraining": {"triggers": [{"name": "a"} | trigger]}}, f"spec.retraining.triggers[0]{message}") for trigger, message in (
+    *((ModelDeployment, {"rollout": {}, "monitoring": {}, "retraining": {"triggers": [{"name": "a"} | trigger]}} | given, "spec.retraining.triggers: Forbidden: type: accuracy and newData apply only with feedback") for trigger in ({"type": "accuracy", "below": 0.9}, {"type": "newData", "minNewSamples": 5}) for given in ({}, {"feedback": {"enabled": False}})),
+    (ModelDeployment, {"rollout": {}, "feedback": {}, "retraining": {"triggers": [{"name": "a", "type": "drift"}]}}, "spec.retraining.triggers: Forbidden: type: drift applies only with monitoring"),
+    *((ModelDeployment, {"rollout": {}, "feedback": {}, "monitoring": {}, "retraining": {"triggers": [{"name": "a"} | trigger]}}, f"spec.retraining.triggers[0]{message}") for trigger, message in (
         ({"type": "accuracy"}, ": Invalid value: type: accuracy needs exactly one of below and dropBelowBaseline"),
         ({"type": "promql", "query": "up"}, ": Invalid value: type: promql needs query and threshold"),
         ({"type": "schedule"}, ": Invalid value: type: schedule needs schedule"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from manifest_cases import random_value, smallest
 
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.decide.fine_tune_job.job import decide as decide_job
 from tuneloop_operator.decide.model_deployment.deployment import decide as decide_deployment
 from tuneloop_operator.desired.common.storage import storage_of

@@ -133,11 +133,12 @@ def needs_of_the_loop(path: str) -> Node:
     if not path.startswith("spec.retraining"):
         return {}
     field = path.removeprefix("spec.retraining.triggers[0].")
+    beside = {"spec.rollout.strategy": "Canary", "spec.feedback.enabled": True, "spec.monitoring.baselineWindow": "1d"}
     if field == path:
-        return {"spec.rollout.strategy": "Canary"}
+        return beside
     type_ = TYPES.get(field, "accuracy")
     given = {} if field == "dropBelowBaseline" else TRIGGERS[type_]
-    return {"spec.rollout.strategy": "Canary", "spec.retraining.triggers[0]": {"name": "a", "type": type_} | given}
+    return beside | {"spec.retraining.triggers[0]": {"name": "a", "type": type_} | given}
 
 
 class Field(NamedTuple):

@@ -18,6 +18,15 @@ GOLDEN: Given = {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.03}
 LATE: Given = {"name": "late", "metric": "FeedbackAccuracy", "margin": 0.02}
 QUERY: Given = {"name": "query", "query": 'sum(a{revision="{{revision}}"})', "margin": -2}
 SPEC: Given = {"model": {"uri": "pvc://models/a"}}
+ROLLED: Given = SPEC | {"rollout": {}}
+ACCURACY, NEW_DATA, DRIFT = (
+    {"retraining": {"triggers": [{"name": "a", "type": "manual"}, {"name": "b"} | trigger]}}
+    for trigger in (
+        {"type": "accuracy", "below": 0.9},
+        {"type": "newData", "minNewSamples": 5},
+        {"type": "drift"},
+    )
+)
 GOLDEN_SET: Given = {"evaluation": {"goldenSet": {"uri": "pvc://models/golden.jsonl"}}}
 
 RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
@@ -60,6 +69,18 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (ModelDeploymentSpec, SPEC | {"monitoring": {"baselineWindow": "0h"}}, ["monitoring.baselineWindow"]),
     (ModelDeploymentSpec, SPEC | {"monitoring": {}, "image": "a", "runtime": {"type": "Custom"}}, ["monitoring"]),
     (ModelDeploymentSpec, SPEC | {"feedback": {}, "image": "a", "runtime": {"type": "Custom"}}, ["feedback"]),
+    *(
+        (ModelDeploymentSpec, ROLLED | triggers | given, wrong)
+        for triggers in (ACCURACY, NEW_DATA)
+        for given, wrong in (
+            ({"feedback": {}}, []),
+            ({"feedback": {"enabled": True}}, []),
+            ({"feedback": {"enabled": False}}, ["retraining.triggers"]),
+            ({"monitoring": {}}, ["retraining.triggers"]),
+        )
+    ),
+    (ModelDeploymentSpec, ROLLED | DRIFT | {"monitoring": {}}, []),
+    (ModelDeploymentSpec, ROLLED | DRIFT | {"feedback": {}}, ["retraining.triggers"]),
     (RolloutOptions, {"strategy": "Recreate", "gates": [LATE]}, []),
     (RolloutOptions, {"gates": [LATE], "shadow": {}}, ["shadow"]),
     (ModelDeploymentSpec, SPEC | {"rollout": {"strategy": "Shadow"}, "expose": {"stickyHeader": "x-user"}}, []),

@@ -14,6 +14,8 @@ from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.lineage.documents import Documents
 from tuneloop_cli.lineage.lines import lines, to_wire
 from tuneloop_cli.lineage.tree import FOLLOWED, GONE, IN_MANIFEST, NO_MANIFEST, Node
+from tuneloop_operator.desired.model_deployment.retraining_job import RunOrder
+from tuneloop_operator.names import RETRAINING_LABEL
 
 HUB = "hf://org/base"
 SAID = {"modelRevision": "c0ffee", "dataDigest": "d1", "configHash": "v2:c1", "tuneloopVersion": "0.2.0"}
@@ -198,23 +200,23 @@ def test_a_circle_ends(reachable):
     assert (again.name, again.notes, again.origins) == ("one", (FOLLOWED,), ())
 
 
-RUN = {"job": "reviews-r1", "trigger": "drift", "startedAt": "2026-11-30T12:00:00Z", "champion": "aa", "championDigest": "sha256:01", "outcome": "Promoted"}  # fmt: skip
-ASKED = {"tuneloop.dev/retraining": "reviews"}
-ASKED_CASES = [
-    ({}, [RUN], {"trigger": "none: no deployment asked for the job"}),
-    (ASKED, [RUN], {"retrainingOf": "reviews", "trigger": "drift", "feedbackCutoff": "2026-11-30T12:00:00Z", "championRevision": "aa", "championDigest": "sha256:01", "outcome": "Promoted"}),
-    (ASKED, [RUN | {"jobUid": "another"}], {"retrainingOf": "reviews", "trigger": None, "feedbackCutoff": None}),
-    (ASKED, [RUN | {"job": "reviews-r2"}], {"retrainingOf": "reviews", "trigger": None, "championRevision": None}),
-    (ASKED, [], {"retrainingOf": "reviews", "trigger": None, "outcome": None}),
-]  # fmt: skip
+RUN = {"job": "reviews-r1", "outcome": "Promoted"}
+ORDER = RunOrder(name="reviews-r1", trigger="drift", champion_revision="aa", champion_uri="pvc://a/b", champion_digest="sha256:01", cutoff="2026-11-30T12:00:00Z")  # fmt: skip
+CAUSE = {"retrainingOf": "reviews", "trigger": "drift", "feedbackCutoff": "2026-11-30T12:00:00Z", "championRevision": "aa", "championDigest": "sha256:01"}  # fmt: skip
+OUTCOMES = [([RUN], "Promoted"), ([RUN | {"jobUid": "another"}], None), ([RUN | {"job": "reviews-r2"}], None), ([], None)]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("labels", "history", "expected"), ASKED_CASES, ids=["by hand", "a run", "another uid", "another job", "forgotten"]
-)
-def test_a_job_says_what_asked_for_it(labels, history, expected):
-    there = documents(job("reviews-r1", labels=labels), deployment(retraining={"history": history}))
-    assert expected.items() <= tree_of("ftj/reviews-r1", there).facts.items()
+@pytest.mark.parametrize(("history", "outcome"), OUTCOMES, ids=["a run", "another uid", "another job", "forgotten"])
+def test_a_job_knows_what_asked_for_it_also_when_the_history_has_forgotten_its_run(history, outcome):
+    asked_for = job("reviews-r1")
+    asked_for["metadata"] |= {"labels": {RETRAINING_LABEL: "reviews"}, "annotations": ORDER.annotations}
+    facts = tree_of("ftj/reviews-r1", documents(asked_for, deployment(retraining={"history": history}))).facts
+    assert facts.items() >= (CAUSE | {"outcome": outcome}).items()
+
+
+def test_no_deployment_asked_for_a_job_that_a_person_has_submitted():
+    there = documents(job("reviews-r1"), deployment(retraining={"history": [RUN]}))
+    assert tree_of("ftj/reviews-r1", there).facts["trigger"] == "none: no deployment asked for the job"
 
 
 def test_a_manifest_with_another_digest_is_noted():

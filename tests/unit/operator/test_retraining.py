@@ -45,8 +45,12 @@ def test_a_model_that_was_asked_for_is_trained_once_and_takes_over() -> None:
 def test_a_run_copies_the_template_with_more_data_another_seed_and_the_rest_of_the_budget() -> None:
     async def life() -> None:
         deployed = Retrained()
-        await deployed.begin(data=[{"uri": "pvc://models/new"}], budget={"gpuHours": 8}, startFrom="champion")
+        first = await deployed.begin(data=[{"uri": "pvc://models/new"}], budget={"gpuHours": 8}, startFrom="champion")
         await deployed.ask()
+        annotations = deployed.harness.job(deployed.run)["metadata"]["annotations"]
+        assert annotations["tuneloop.dev/retraining-trigger"] == "manual"
+        assert annotations["tuneloop.dev/champion-revision"] == first
+        assert annotations["tuneloop.dev/feedback-cutoff"] == deployed.loop["history"][-1]["startedAt"]
         spec, template = deployed.job_spec(deployed.run), deployed.job_spec("reviews")
         assert "suspend" not in spec
         assert [source["uri"] for source in spec["data"]["train"]] == [

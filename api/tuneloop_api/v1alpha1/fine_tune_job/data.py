@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import ModelUri, Name
+from tuneloop_api.v1alpha1.common import DataUri, ModelUri, Name
 from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only
-from tuneloop_api.wire.text_formats import DATA_URI, LINE, MOMENT, REVISION, SPLIT_NAME
+from tuneloop_api.wire.text_formats import LINE, MOMENT, REVISION, SPLIT_NAME
 from tuneloop_api.wire.uris import FEEDBACK_SCHEME, feedback_deployment
 
 ColumnName = Annotated[str, LINE.text(most=128)]
@@ -99,7 +99,7 @@ class LabelRule(SpecModel):
 class Source(SpecModel):
     """Rows from one file, one folder of files, one saved data set, or the feedback of a deployment."""
 
-    uri: Annotated[str, DATA_URI.text(most=1024)]
+    uri: DataUri
     """A `.csv`, `.tsv`, `.jsonl`, `.parquet` or (token classification) `.conll`, `.bio` or `.iob` file, a folder of such files, or a folder written by
     `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
     source's side of the texts. For example `pvc://models/reviews.csv`."""

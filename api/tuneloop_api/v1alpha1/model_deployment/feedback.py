@@ -14,6 +14,8 @@ from tuneloop_api.wire.text_formats import SUB_PATH
 DEFAULT_LABEL_DELAY = "1d"
 DEFAULT_SAMPLE_RATE = 0.05
 DEFAULT_RETENTION = "90d"
+IS_ON_CEL = "(has(self.feedback) && (!has(self.feedback.enabled) || self.feedback.enabled))"
+"""Whether predictions get tokens, in CEL on the spec of a ModelDeployment."""
 _KEEPS_CEL = "self.?storeInputs.orValue('none') != 'none'"
 
 

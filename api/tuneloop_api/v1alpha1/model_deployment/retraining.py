@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import Duration, FilesUri, ObjectReference, positive_duration
+from tuneloop_api.v1alpha1.common import DataUri, Duration, ObjectReference, positive_duration
 from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import MOST_TRIGGERS, Trigger
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
@@ -18,8 +18,9 @@ MOST_RUNS = 20
 class AddedSource(SpecModel):
     """Rows that are added to those of the template."""
 
-    uri: FilesUri
-    """A file or folder as in `data.train` of a FineTuneJob, with the usual names of columns. For example `pvc://models/new-reviews`."""
+    uri: DataUri
+    """A file or folder as in `data.train` of a FineTuneJob, with the usual names of columns; or `feedback://DEPLOYMENT`: what clients have labelled until the run is decided, also of this
+    deployment itself. For example `feedback://reviews`."""
 
 
 class RetrainingBackoff(SpecModel):
@@ -58,7 +59,7 @@ class Retraining(SpecModel):
     job_template_ref: ObjectReference | None = None
     """A FineTuneJob in this namespace whose spec each run copies, with another seed; needed with `enabled`. It may have `suspend: true`: the runs have not. For example `{name: reviews}`."""
     data: Annotated[list[AddedSource], Field(min_length=1, max_length=16)] | None = None
-    """Sources that are added to `data.train` of the template, 1 to 16. Default: none. For example `[{uri: pvc://models/new-reviews.csv}]`."""
+    """Sources that are added to `data.train` of the template, 1 to 16. Default: none. For example `[{uri: feedback://reviews}]`."""
     start_from: Literal["base", "champion"] | None = None
     """Which model a run starts from: `base` is that of the template, `champion` the one that serves when the run starts. Default: `base`."""
     triggers: Annotated[list[Trigger], Field(min_length=1, max_length=MOST_TRIGGERS)] | None = None

@@ -60,7 +60,7 @@ class RetrainingRun(MessageModel):
     champion_digest: LongText
     """Digest of its model, or the address where none is known."""
     recipe: ShortText
-    """Digest of what the job was told, without its seed."""
+    """Digest of all that the job's result depends on but its data and its seed."""
     data_digest: ShortText | None = None
     """SHA-256 of the prepared data, once known."""
     gpu_seconds: float | None = None

@@ -54,8 +54,8 @@ class Trigger(SpecModel):
     name: Annotated[str, GATE_NAME.text(most=63)]
     """Name of the trigger, as status, metrics and Events show it: a-z, 0-9 and -, beginning with a letter, ending with a letter or digit. For example `accuracy`."""
     type: TriggerType
-    """What is watched. accuracy: the share of right answers by the labels of clients (`feedback`). drift: how far requests are from those after the roll-out. promql: a query of yours. schedule: a
-    time. newData: the number of labels since the last run. manual: the annotation `tuneloop.dev/retrain`, whenever its value is another one. Without data no trigger fires. For
+    """What is watched. accuracy: the share of right answers by the labels of clients (`spec.feedback`). drift: how far requests are from those after the roll-out (`spec.monitoring`). promql: a query of yours. schedule: a
+    time. newData: the number of labels since the last run (`spec.feedback`). manual: the annotation `tuneloop.dev/retrain`, whenever its value is another one. Without data no trigger fires. For
     example `accuracy`."""
     below: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of right answers, more than 0 and less than 1: the trigger fires when the accuracy is below it beyond doubt, which is when the upper limit of its interval is. Applies

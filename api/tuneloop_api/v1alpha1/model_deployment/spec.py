@@ -11,10 +11,11 @@ from tuneloop_api.v1alpha1.model_deployment.access import Access, ApiKeyReferenc
 from tuneloop_api.v1alpha1.model_deployment.adapters import ADAPTER_NAME_RULE, ADAPTER_RULES, AdapterSources
 from tuneloop_api.v1alpha1.model_deployment.autoscaling import Autoscaling
 from tuneloop_api.v1alpha1.model_deployment.expose import Expose
-from tuneloop_api.v1alpha1.model_deployment.feedback import FeedbackOptions
+from tuneloop_api.v1alpha1.model_deployment.feedback import IS_ON_CEL, FeedbackOptions
 from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK, ON_GOLDEN_SET, Evaluation
 from tuneloop_api.v1alpha1.model_deployment.monitoring import MonitoringOptions
 from tuneloop_api.v1alpha1.model_deployment.retraining import Retraining
+from tuneloop_api.v1alpha1.model_deployment.retraining_rules import RETRAINING_RULES
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions
 from tuneloop_api.v1alpha1.model_deployment.server import Batching, Lifecycle, ServerResources
@@ -200,20 +201,7 @@ class ModelDeploymentSpec(PodOptions):
             holds=lambda spec: spec.model.pin is None or spec.rollout is not None,
             message="applies only to deployments with rollout (without it no earlier revision is kept)",
         ),
-        Rule(
-            field="retraining",
-            reason="FieldValueForbidden",
-            cel="!has(self.retraining) || has(self.rollout)",
-            holds=lambda spec: spec.retraining is None or spec.rollout is not None,
-            message="applies only to deployments with rollout (a model that nobody looked at needs a way back)",
-        ),
-        Rule(
-            field="retraining",
-            reason="FieldValueForbidden",
-            cel="!has(self.retraining) || !has(self.adapters)",
-            holds=lambda spec: spec.retraining is None or spec.adapters is None,
-            message="cannot be combined with adapters; leave one of the two out",
-        ),
+        *RETRAINING_RULES,
         Rule(
             field="expose.stickyHeader",
             reason="FieldValueForbidden",
@@ -249,8 +237,7 @@ class ModelDeploymentSpec(PodOptions):
         Rule(
             field="rollout.gates",
             reason="FieldValueForbidden",
-            cel="!has(self.rollout) || !has(self.rollout.gates)"
-            " || (has(self.feedback) && (!has(self.feedback.enabled) || self.feedback.enabled))"
+            cel=f"!has(self.rollout) || !has(self.rollout.gates) || {IS_ON_CEL}"
             f" || !self.rollout.gates.exists(gate, has(gate.metric) && gate.metric in {sorted(ON_FEEDBACK)})",
             holds=lambda spec: (
                 (spec.feedback is not None and spec.feedback.is_on)

@@ -6,19 +6,16 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
-from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, not_before, unschedulable
+from tuneloop_operator.controller.observe.feedback import deployments_named, feedback_names
 from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
 from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets
 from tuneloop_operator.controller.trim import FIRST_DELETION
-from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import ATTEMPT_LABEL, JOB_LABEL, STAGE_LABEL, TRAINER_CONTAINER
 from tuneloop_operator.state.observed import LONG_AGO, Facts, JobView, ObservedJob, PodView
 
@@ -64,7 +61,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
         jobs=tuple(sorted(jobs, key=lambda job: job.name)),
         pods=pods,
         present=present_children(children, uid=uid),
-        feedback_deployments=_feedback_deployments(store, job),
+        feedback_deployments=deployments_named(store, namespace=namespace, names=job.spec.data.feedback_deployments),
         progress=store.progress(uid),
         progress_written=facts.progress_written,
         live=facts.live,
@@ -77,10 +74,8 @@ def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
     data = (manifest.get("spec") or {}).get("data")
     blocks = data if isinstance(data, dict) else {}
     for sources in map(blocks.get, ("train", "validation", "test")):
-        for source in sources if isinstance(sources, list) else ():
-            uri = source.get("uri") if isinstance(source, dict) else None
-            if isinstance(uri, str) and (name := feedback_deployment(uri)):
-                yield "ModelDeployment", name
+        for name in feedback_names(sources):
+            yield "ModelDeployment", name
 
 
 def job_view(manifest: Manifest, *, pods: int, refusal: str | None) -> JobView:
@@ -149,19 +144,6 @@ def pod_view(manifest: Manifest, *, mount_failure: str | None = None) -> PodView
         gone_by=time_of(metadata.get("deletionTimestamp")),
         is_outlived=containers.is_outlived and status.get("phase") not in {"Succeeded", "Failed"},
     )
-
-
-def _feedback_deployments(store: Store, job: FineTuneJob) -> dict[str, ModelDeployment | str]:
-    found: dict[str, ModelDeployment | str] = {}
-    for name in job.spec.data.feedback_deployments:
-        manifest = store.get("ModelDeployment", namespace=job.metadata["namespace"], name=name)
-        if manifest is None:
-            continue
-        try:
-            found[name] = ModelDeployment.from_wire(manifest)
-        except ValidationError as error:
-            found[name] = problems_of(error, model=ModelDeployment).message
-    return found
 
 
 def _job_uids(job: FineTuneJob, uids: Iterable[str]) -> set[str]:

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
+from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_operator.controller.observe.attendant_pods import comparator_pods, router_pods
 from tuneloop_operator.controller.observe.common import present_children
 from tuneloop_operator.controller.observe.containers import containers_of
+from tuneloop_operator.controller.observe.feedback import deployments_named
 from tuneloop_operator.controller.observe.local_ports import local_port
-from tuneloop_operator.controller.observe.retraining import learned_from, retraining_jobs
+from tuneloop_operator.controller.observe.retraining import added_feedback, learned_from, retraining_jobs
 from tuneloop_operator.controller.observe.steady_pods import common_fields
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
 from tuneloop_operator.state.observed import Facts, ObservedDeployment, ServerPod
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tuneloop_operator.cluster import Kind, Manifest
     from tuneloop_operator.controller.store import Store
@@ -31,6 +33,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
     source, problem = _source(store, deployment)
     adapters = (adapter.fine_tune_job_ref for adapter in deployment.spec.adapters or ())
     adapter_sources = {ref.name: _read(store, namespace, ref.name) for ref in adapters if ref is not None}
+    jobs = {job: found for job in retraining_jobs(manifest) if (found := _read(store, namespace, job))}
     children = list(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace))
     return ObservedDeployment(
         deployment=deployment,
@@ -38,7 +41,8 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         source=source,
         source_problem=problem,
         adapter_sources={job: found for job, found in adapter_sources.items() if found is not None},
-        retraining_jobs={job: found for job in retraining_jobs(manifest) if (found := _read(store, namespace, job))},
+        retraining_jobs=jobs,
+        feedback_deployments=deployments_named(store, namespace=namespace, names=_teachers(deployment, jobs)),
         retraining_graph=_graph(store, deployment),
         router_pods=router_pods(children, mount_failures=facts.mount_failures),
         comparator_pods=comparator_pods(children),
@@ -67,9 +71,12 @@ def server_pod(manifest: Manifest, *, mount_failure: str | None = None) -> Serve
 
 
 def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
-    """Yield kind and name of the FineTuneJobs that a stored ModelDeployment refers to, each once; whether it fits the model is not known."""
+    """Yield kind and name of the objects that a stored ModelDeployment refers to, each once: FineTuneJobs, and deployments whose feedback it adds; whether it fits the model is not known."""
     for name in dict.fromkeys((*_served_jobs(manifest), *retraining_jobs(manifest))):
         yield "FineTuneJob", name
+    for name in dict.fromkeys(added_feedback(manifest)):
+        if name != manifest["metadata"]["name"]:
+            yield "ModelDeployment", name
 
 
 def _served_jobs(manifest: Manifest) -> Iterator[str]:
@@ -98,6 +105,17 @@ def _graph(store: Store, deployment: ModelDeployment) -> dict[str, frozenset[str
     if retraining is None or not retraining.enabled:
         return {}
     return learned_from(store, namespace=deployment.metadata["namespace"])
+
+
+def _teachers(deployment: ModelDeployment, jobs: Mapping[str, FineTuneJob | str]) -> list[str]:
+    """Return the ModelDeployments whose feedback a run reads, by name. jobs: as in the observation."""
+    retraining = deployment.spec.retraining
+    if retraining is None:
+        return []
+    template = jobs.get(retraining.job_template_ref.name) if retraining.job_template_ref else None
+    of_template = template.spec.data.feedback_deployments if isinstance(template, FineTuneJob) else []
+    added = (feedback_deployment(source.uri) for source in retraining.data or ())
+    return sorted({*of_template, *(name for name in added if name is not None)})
 
 
 def _source(store: Store, deployment: ModelDeployment) -> tuple[FineTuneJob | None, str]:

@@ -1,13 +1,13 @@
-"""What the loop of retraining is told of other objects: which jobs it needs, and which deployments learn from which."""
+"""What the loop of retraining needs of other objects: which jobs it needs, and which deployments learn from which."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.wire.uris import FEEDBACK_SCHEME
+from tuneloop_operator.controller.observe.feedback import feedback_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.controller.store import Store
@@ -34,12 +34,17 @@ def learned_from(store: Store, *, namespace: str) -> dict[str, frozenset[str]]:
     }
 
 
+def added_feedback(manifest: Manifest) -> Iterator[str]:
+    """Yield the deployments whose feedback a stored ModelDeployment adds to its runs."""
+    yield from feedback_names(_retraining(manifest).get("data"))
+
+
 def _teachers(store: Store, manifest: Manifest) -> Iterator[str]:
     """Yield the deployments whose feedback is read, and those whose loop has made the template or the model."""
     namespace, spec = manifest["metadata"]["namespace"], manifest["spec"]
     template = _mapping(_retraining(manifest).get("jobTemplateRef")).get("name")
     model = _mapping(_mapping(spec.get("model")).get("fineTuneJobRef")).get("name")
-    yield from _with_feedback(_retraining(manifest).get("data"))
+    yield from added_feedback(manifest)
     for name in (template, model):
         job = store.get("FineTuneJob", namespace=namespace, name=name) if isinstance(name, str) else None
         if job is None:
@@ -48,15 +53,7 @@ def _teachers(store: Store, manifest: Manifest) -> Iterator[str]:
             if owner["kind"] == "ModelDeployment" and owner["name"] != manifest["metadata"]["name"]:
                 yield owner["name"]
         if name == template:
-            yield from _with_feedback(_mapping(_mapping(job.get("spec")).get("data")).get("train"))
-
-
-def _with_feedback(sources: Any) -> Iterator[str]:
-    given: Iterable[Any] = sources if isinstance(sources, list) else ()
-    for source in given:
-        uri = _mapping(source).get("uri")
-        if isinstance(uri, str) and uri.startswith(FEEDBACK_SCHEME):
-            yield uri.removeprefix(FEEDBACK_SCHEME).partition("/")[0]
+            yield from feedback_names(_mapping(_mapping(job.get("spec")).get("data")).get("train"))
 
 
 def _retraining(manifest: Manifest) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.decide.decision import Decision, MountFailures, PodRefusals
-from tuneloop_operator.decide.fine_tune_job.feedback_sources import feedback_refusals, places_of
+from tuneloop_operator.decide.feedback_sources import feedback_refusals, places_of
 from tuneloop_operator.decide.fine_tune_job.start import attempt_released
 from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, orphaned_jobs, transition_of
 from tuneloop_operator.decide.fine_tune_job.stop import with_final_usage

@@ -8,7 +8,7 @@ from tuneloop_api.contract.defaults import config_hash, with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus, Lineage, Restarts
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.decide.decision import Decision, Deletion
-from tuneloop_operator.decide.fine_tune_job.feedback_sources import FEEDBACK, places_of
+from tuneloop_operator.decide.feedback_sources import FEEDBACK, places_of
 from tuneloop_operator.decide.fine_tune_job.placement import SHRUNK
 from tuneloop_operator.decide.fine_tune_job.restart import delay_seconds
 from tuneloop_operator.desired.common.compare import covers

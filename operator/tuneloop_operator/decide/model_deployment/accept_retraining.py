@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_operator.decide.refusal import Refusal
+from tuneloop_operator.desired.model_deployment.feedback import rows_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,7 +20,7 @@ def retraining_refusals(observed: ObservedDeployment) -> tuple[Refusal, ...]:
     retraining = observed.deployment.spec.retraining
     if retraining is None or not retraining.enabled:
         return ()
-    return (*_no_data_source(observed), *_circle(observed))
+    return (*_no_data_source(observed), *_own_feedback_is_not_kept(observed), *_circle(observed))
 
 
 def circle_of(graph: Mapping[str, frozenset[str]], name: str) -> list[str]:
@@ -40,23 +42,54 @@ def circle_of(graph: Mapping[str, frozenset[str]], name: str) -> list[str]:
 
 
 def _no_data_source(observed: ObservedDeployment) -> Iterator[Refusal]:
-    """Yield data that cannot grow: the first rows of each source are read, and stay the same."""
-    retraining = observed.deployment.spec.retraining
-    name = retraining.job_template_ref.name if retraining and retraining.job_template_ref else ""
-    template = observed.retraining_jobs.get(name)
-    if not isinstance(template, FineTuneJob) or (
-        retraining and (retraining.data or retraining.require_new_data is False)
-    ):
+    """Yield data that cannot grow: the first rows of each file are read, and stay the same. Of feedback a limit keeps the newest rows."""
+    retraining, template = observed.deployment.spec.retraining, _template(observed)
+    if template is None or (retraining and (retraining.data or retraining.require_new_data is False)):
         return
-    sources = template.spec.data.train
-    if all(source.limit is not None for source in sources):
+    name, sources = template.metadata["name"], template.spec.data.train
+    if all(source.limit is not None and not source.is_feedback for source in sources):
         yield Refusal(
             reason="RetrainingHasNoDataSource",
             field="spec.retraining.jobTemplateRef",
-            given=f"FineTuneJob {name}, of which each source in data.train has a limit and so gives the same rows for ever",
+            given=f"FineTuneJob {name}, of which each source in data.train is a file with a limit and so gives the same rows for ever",
             allowed="a source that can grow is needed: one without limit, or one in spec.retraining.data",
-            example="data: [{uri: pvc://models/new-reviews}]",
+            example="data: [{uri: feedback://reviews}]",
         )
+
+
+def _own_feedback_is_not_kept(observed: ObservedDeployment) -> Iterator[Refusal]:
+    """Yield the sources with the feedback of the deployment itself, where its servers do not write it. That of others ends a run, and no roll-out."""
+    deployment = observed.deployment
+    own = deployment.metadata["name"]
+    if rows_place(deployment) is not None:
+        return
+    for field, uri in _sources(observed):
+        if feedback_deployment(uri) == own:
+            yield Refusal(
+                reason="FeedbackNotStored",
+                field=field,
+                given=uri,
+                allowed=f"the ModelDeployment {own} itself keeps no feedback; its spec.feedback.storeInputs must be sample or all",
+                example="feedback: {storeInputs: all, storage: {claim: feedback}}",
+            )
+            return
+
+
+def _sources(observed: ObservedDeployment) -> Iterator[tuple[str, str]]:
+    """Yield the field and the address of each source that a run reads."""
+    retraining, template = observed.deployment.spec.retraining, _template(observed)
+    for number, added in enumerate((retraining.data if retraining else None) or ()):
+        yield f"spec.retraining.data[{number}].uri", added.uri
+    for source in template.spec.data.sources if template else ():
+        yield "spec.retraining.jobTemplateRef", source.uri
+
+
+def _template(observed: ObservedDeployment) -> FineTuneJob | None:
+    """Return the template, if it is there and can be read."""
+    retraining = observed.deployment.spec.retraining
+    name = retraining.job_template_ref.name if retraining and retraining.job_template_ref else ""
+    template = observed.retraining_jobs.get(name)
+    return template if isinstance(template, FineTuneJob) else None
 
 
 def _circle(observed: ObservedDeployment) -> Iterator[Refusal]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MONITORING_READY = "MonitoringReady"
 MOST_SECONDS = 14 * 86_400
-"""Of a window. Prometheus keeps 15 days unless it is told otherwise."""
+"""Of a window. Prometheus keeps 15 days by default."""
 _COUNTER = "tuneloop_feature_bin_total"
 _SETTLED_PHASES = frozenset({"Done", "Aborted", "RolledBack"})
 """Of a roll-out: without a canary, and nothing bakes."""

@@ -102,6 +102,8 @@ def _job(observed: ObservedDeployment, loop: Loop, run: Run, *, now: datetime) -
     left = gpu_seconds_left(loop, loop_spec(observed.deployment), now=now)
     order = RunOrder(
         name=run.name,
+        trigger=run.trigger,
+        champion_revision=run.champion,
         champion_uri=status.stable.uri,
         champion_digest=status.stable.digest or None,
         cutoff=stamp(run.started),

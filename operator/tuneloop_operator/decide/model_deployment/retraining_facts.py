@@ -16,6 +16,8 @@ from tuneloop_api.v1alpha1.model_deployment.retraining import (
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.cluster.owners import owner_uid
+from tuneloop_operator.decide.accept_jobs import job_refusals
+from tuneloop_operator.decide.feedback_sources import feedback_places, feedback_refusals
 from tuneloop_operator.decide.model_deployment.offered_config import config_of
 from tuneloop_operator.decide.model_deployment.retraining.facts import (
     Champion,
@@ -29,6 +31,7 @@ from tuneloop_operator.decide.model_deployment.retraining.state import Artifact
 from tuneloop_operator.decide.model_deployment.retraining.view import view_of
 from tuneloop_operator.decide.model_deployment.retraining_triggers import looked_at
 from tuneloop_operator.decide.model_deployment.rollout_spec import rollout_spec
+from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.desired.model_deployment.retraining_job import RunOrder, recipe_of, retraining_job
 from tuneloop_operator.desired.model_deployment.serving import ArtifactReference
@@ -86,7 +89,7 @@ def facts_of(
         trigger_memories=memories,
         champion=_champion(observed, loop),
         recipe=recipe_of(deployment, template) if isinstance(template, FineTuneJob) else "",
-        template_problem=template if isinstance(template, str) else _problem(deployment, template),
+        template_problem=template if isinstance(template, str) else _problem(observed, template, settings=settings),
         refusal=_refusal(observed, loop.run.name) if loop.run else "",
         job=run_job(observed, loop.run.name) if loop.run else None,
         rollout=view_of(
@@ -210,11 +213,23 @@ def _model_digest(deployment: ModelDeployment) -> str:
     return digest_of({name: value for name, value in wire.items() if name != "pin"})[:16]
 
 
-def _problem(deployment: ModelDeployment, template: FineTuneJob) -> str:
-    """Return why the job of a run would not fit its schema, such as too many sources; empty if it fits."""
-    order = RunOrder(name="run", champion_uri="pvc://claim/artifact", cutoff="1970-01-01T00:00:00Z")
+def _problem(observed: ObservedDeployment, template: FineTuneJob, *, settings: OperatorSettings) -> str:
+    """Return why the job of a run would be refused, such as for feedback that a deployment does not keep; empty if it can run."""
+    order = RunOrder(
+        name="run",
+        trigger="manual",
+        champion_revision="00000000",
+        champion_uri="pvc://claim/artifact",
+        cutoff="2026-01-01T00:00:00Z",
+    )
+    no_job = f"no job can be made of FineTuneJob {template.metadata['name']}: "
     try:
-        FineTuneJob.from_wire(retraining_job(deployment, template, order))
+        spec = FineTuneJob.from_wire(retraining_job(observed.deployment, template, order)).spec
     except ValidationError as error:
-        return f"no job can be made of FineTuneJob {template.metadata['name']}: {problems_of(error, model=FineTuneJob).message}"
-    return ""
+        return f"{no_job}{problems_of(error, model=FineTuneJob).message}"
+    deployments = observed.feedback_deployments
+    refusals = (
+        *job_refusals(spec, settings),
+        *feedback_refusals(spec.data, places=feedback_places(deployments), deployments=deployments),
+    )
+    return f"{no_job}{message_of(refusals)}" if refusals else ""

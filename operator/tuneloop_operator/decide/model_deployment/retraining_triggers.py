@@ -1,4 +1,4 @@
-"""The triggers of a ModelDeployment: what is to be asked of Prometheus for them, and what each says now. Pure."""
+"""The triggers of a ModelDeployment: the queries of Prometheus for them, and the verdict of each now. Pure."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def wanted_answers(deployment: ModelDeployment, loop: Loop, *, now: datetime) ->
 def looked_at(
     observed: ObservedDeployment, loop: Loop, *, now: datetime
 ) -> tuple[tuple[TriggerVerdict, ...], tuple[TriggerMemory, ...]]:
-    """Return what each trigger says now, and what it remembers; nothing while nothing serves. loop: the memory, with what they said before."""
+    """Return the verdict of each trigger now, and its memory; nothing new while nothing serves. loop: the memory, with the verdicts before."""
     about = _about(observed.deployment, loop)
     if about is None:
         return loop.triggers, loop.trigger_memories
     memories = {memory.name: memory for memory in loop.trigger_memories}
-    said = {verdict.name: verdict for verdict in loop.triggers}
+    earlier = {verdict.name: verdict for verdict in loop.triggers}
     verdicts, remembered = [], []
     for trigger in triggers_of(observed.deployment):
         readings = _readings(observed, trigger.name)
         found = judged(trigger, memories.get(trigger.name), readings, about, now=now)
-        before = said.get(trigger.name)
+        before = earlier.get(trigger.name)
         verdicts.append(before if before is not None and _is_no_news(before, found.verdict) else found.verdict)
         remembered.append(found.memory)
     return tuple(verdicts), tuple(remembered)

@@ -36,7 +36,7 @@ def secret_name(deployment: ModelDeployment) -> str:
 
 
 def feedback_settings(deployment: ModelDeployment) -> FeedbackSettings | None:
-    """Return what servers are told; None where there is no feedback."""
+    """Return the settings of servers; None where there is no feedback."""
     if not takes_feedback(deployment.spec):
         return None
     return FeedbackSettings(keys_path=f"{_DIRECTORY}/{KEYS}", store=_store(deployment))

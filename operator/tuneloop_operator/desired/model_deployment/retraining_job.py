@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import FEEDBACK_SCHEME
 from tuneloop_operator.desired.common.metadata import owned_metadata
-from tuneloop_operator.names import RETRAINING_LABEL
+from tuneloop_operator.names import (
+    CHAMPION_DIGEST,
+    CHAMPION_REVISION,
+    FEEDBACK_CUTOFF,
+    RETRAINING_LABEL,
+    RETRAINING_TRIGGER,
+)
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
@@ -16,15 +22,20 @@ if TYPE_CHECKING:
 
 _OF_A_RUN = ("budget", "ttlSecondsAfterFinished", "activeDeadlineSeconds", "suspend", "preflight")
 """Blocks on which no result depends."""
+_SPLITS = ("train", "validation", "test")
 _MODEL_FOLDER = "model"
 """Of an artifact: the weights and the tokenizer, as Hugging Face lays them out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOrder:
-    """What is asked of one run."""
+    """What a run depends on beside its template."""
 
     name: str
+    trigger: str
+    """Name of the trigger that asked for the run."""
+    champion_revision: str
+    """Revision that serves."""
     champion_uri: str
     """Of the artifact that serves. The run compares its model with it."""
     champion_digest: str | None = None
@@ -33,6 +44,20 @@ class RunOrder:
     """Time up to which feedback counts, RFC 3339."""
     gpu_hours: float | None = None
     """That are left in the budget; None: any."""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Where the run comes from, for people and for the lineage."""
+        return {
+            RETRAINING_TRIGGER: self.trigger,
+            FEEDBACK_CUTOFF: self.cutoff,
+            CHAMPION_REVISION: self.champion_revision,
+            CHAMPION_DIGEST: self.champion_digest or self.champion_uri,
+        }
+
+
+_NO_RUN = RunOrder(name="", trigger="", champion_revision="", champion_uri="", cutoff="")
+"""For what all runs have in common."""
 
 
 def retraining_job(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -> Manifest:
@@ -45,16 +70,16 @@ def retraining_job(deployment: ModelDeployment, template: FineTuneJob, order: Ru
         budget = {**budget, "maxGpuHours": hours}
     spec |= {"training": training} | ({"budget": budget} if budget else {})
     labels = {RETRAINING_LABEL: deployment.metadata["name"]}
-    metadata = owned_metadata(deployment, name=order.name, labels=labels)
+    metadata = owned_metadata(deployment, name=order.name, labels=labels) | {"annotations": order.annotations}
     return {"apiVersion": template.api_version, "kind": template.kind, "metadata": metadata, "spec": spec}
 
 
 def recipe_of(deployment: ModelDeployment, template: FineTuneJob) -> str:
-    """Return the digest of what every run is told: two runs with one recipe and the same data learn the same. Seeds and limits do not count."""
-    spec = _spec(deployment, template, RunOrder(name="", champion_uri="", cutoff=""))
-    told = {name: block for name, block in spec.items() if name not in _OF_A_RUN}
+    """Return the digest of all that the result of a run depends on, without its data: two runs of the same recipe and data learn the same. Seeds and limits do not count."""
+    spec = _spec(deployment, template, _NO_RUN)
+    blocks = {name: block for name, block in spec.items() if name not in _OF_A_RUN}
     training = {name: value for name, value in (spec.get("training") or {}).items() if name != "seed"}
-    return digest_of(told | {"training": training})[:16]
+    return digest_of(blocks | {"training": training})[:16]
 
 
 def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -> dict[str, Any]:
@@ -62,8 +87,9 @@ def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -
     spec = {name: block for name, block in template.spec.to_wire().items() if name != "suspend"}
     spec["preflight"] = {name: value for name, value in (spec.get("preflight") or {}).items() if name != "dryRun"}
     added = [source.to_wire() for source in (retraining.data if retraining else None) or ()]
-    sources = [_up_to(order.cutoff, source) for source in (*spec["data"]["train"], *added)]
-    spec["data"] = {**spec["data"], "train": sources}
+    data = {**spec["data"], "train": [*spec["data"]["train"], *added]}
+    splits = {split: [_up_to(order.cutoff, source) for source in data[split]] for split in _SPLITS if split in data}
+    spec["data"] = {**data, **splits}
     spec["evaluation"] = _beside_the_champion(spec.get("evaluation") or {}, order)
     if retraining is not None and retraining.start_from == "champion":
         kept = {name: value for name, value in spec["model"].items() if name not in {"revision", "secretRef"}}
@@ -74,8 +100,8 @@ def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -
 def _beside_the_champion(evaluation: dict[str, Any], order: RunOrder) -> dict[str, Any]:
     """Return how the result is measured: both models predict the same rows. The template may say with which margins, and on which recent rows."""
     champion = {"uri": order.champion_uri} | ({"digest": order.champion_digest} if order.champion_digest else {})
-    asked = {name: value for name, value in (evaluation.get("compareWith") or {}).items() if name != "digest"}
-    return {**evaluation, "compareWith": asked | champion}
+    options = {name: value for name, value in (evaluation.get("compareWith") or {}).items() if name != "digest"}
+    return {**evaluation, "compareWith": options | champion}
 
 
 def _up_to(cutoff: str, source: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.settings.operator import OperatorSettings

@@ -8,7 +8,7 @@ import pytest
 from refusal_sentences import SETTINGS, refusals
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 
 REQUIRED, PREFERRED = (f"{kind}DuringSchedulingIgnoredDuringExecution" for kind in ("required", "preferred"))
 LONG = f"{'a' * 253}/{'b' * 63}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from observed_jobs import SETTINGS, a_job
 
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.settings.operator import OperatorSettings
 
 LOCAL = "file:///data/x.csv"

@@ -9,7 +9,7 @@ from observed_jobs import NOW, SETTINGS, a_job, observed
 from stored_conditions import without_tools
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.decide.fine_tune_job.job import decide
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.settings.operator import OperatorSettings

@@ -10,7 +10,7 @@ from desired_pods import SETTINGS, STAGES, a_job, container_of, job_pods, pod_in
 from tuneloop_api.contract.defaults import as_set, config_hash
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.model import changed
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.desired.common.storage import storage_of
 from tuneloop_operator.desired.fine_tune_job.host_network import RENDEZVOUS_PORT, rendezvous_port
 from tuneloop_operator.desired.fine_tune_job.run_config import run_config

@@ -8,7 +8,7 @@ import pytest
 from desired_pods import SETTINGS, a_job, container_of, job_pods
 
 from tuneloop_api.contract.defaults import as_set, config_hash
-from tuneloop_operator.decide.accept import job_refusals
+from tuneloop_operator.decide.accept_jobs import job_refusals
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.pod_defaults import PodDefaults
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,13 @@ from operator_harness import SPEC
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_operator.desired.model_deployment.retraining_job import RunOrder, recipe_of, retraining_job
 
-ORDER = RunOrder(name="api-1", champion_uri="pvc://models/champion", cutoff="2026-01-01T00:00:00Z")
+ORDER = RunOrder(
+    name="api-1",
+    trigger="weekly",
+    champion_revision="7d1f0b2c",
+    champion_uri="pvc://models/champion",
+    cutoff="2026-01-01T00:00:00Z",
+)
 
 
 def deployment(**retraining: Any) -> ModelDeployment:
@@ -39,6 +46,17 @@ def test_a_run_belongs_to_its_deployment_and_works_although_its_template_rests()
     FineTuneJob.from_wire(job | {"metadata": job["metadata"] | {"uid": "u3"}})
 
 
+@pytest.mark.parametrize(("digest", "champion"), [(None, "pvc://models/champion"), ("sha256:ab", "sha256:ab")])
+def test_a_job_keeps_what_its_run_comes_from(digest: str | None, champion: str) -> None:
+    job = retraining_job(deployment(), template(), replace(ORDER, champion_digest=digest))
+    assert job["metadata"]["annotations"] == {
+        "tuneloop.dev/retraining-trigger": "weekly",
+        "tuneloop.dev/feedback-cutoff": "2026-01-01T00:00:00Z",
+        "tuneloop.dev/champion-revision": "7d1f0b2c",
+        "tuneloop.dev/champion-digest": champion,
+    }
+
+
 @pytest.mark.parametrize(
     ("given", "left", "hours"),
     [(None, None, None), (None, 3.0, 3.0), (2.0, 3.0, 2.0), (5.0, 3.0, 3.0), (5.0, None, 5.0)],
@@ -47,7 +65,7 @@ def test_a_run_may_use_the_lesser_of_its_own_budget_and_what_is_left(
     given: float | None, left: float | None, hours: float | None
 ) -> None:
     made = template(budget={"maxGpuHours": given}) if given else template()
-    order = RunOrder(name="api-1", champion_uri="", cutoff="", gpu_hours=left)
+    order = replace(ORDER, gpu_hours=left)
     assert retraining_job(deployment(), made, order)["spec"].get("budget", {}).get("maxGpuHours") == hours
 
 
@@ -57,18 +75,27 @@ def test_a_run_compares_its_model_with_the_champion_as_the_template_says() -> No
     )
     job = retraining_job(deployment(), given, ORDER)
     assert job["spec"]["evaluation"]["compareWith"] == {"uri": "pvc://models/champion", "margin": 0.01}
-    known = RunOrder(
-        name="api-1", champion_uri="pvc://models/champion", cutoff="", champion_digest=f"sha256:{64 * 'b'}"
-    )
+    known = replace(ORDER, champion_digest=f"sha256:{64 * 'b'}")
     job = retraining_job(deployment(), template(), known)
     assert job["spec"]["evaluation"]["compareWith"]["digest"] == known.champion_digest
 
 
+def test_feedback_counts_up_to_the_moment_of_the_decision_whether_the_template_or_the_deployment_names_it() -> None:
+    films = {"uri": "feedback://films", "cutoff": "2025-01-01T00:00:00Z"}
+    given = template(data={"train": [films], "test": [films]})
+    added = [{"uri": "pvc://models/new"}, {"uri": "feedback://api"}]
+    data = retraining_job(deployment(data=added), given, ORDER)["spec"]["data"]
+    assert data["train"] == [
+        films | {"cutoff": ORDER.cutoff},
+        {"uri": "pvc://models/new"},
+        {"uri": "feedback://api", "cutoff": ORDER.cutoff},
+    ]
+    assert data["test"] == [films | {"cutoff": ORDER.cutoff}]
+
+
 def test_two_runs_have_two_seeds() -> None:
     seeds = {
-        retraining_job(deployment(), template(), RunOrder(name=name, champion_uri="", cutoff=""))["spec"]["training"][
-            "seed"
-        ]
+        retraining_job(deployment(), template(), replace(ORDER, name=name))["spec"]["training"]["seed"]
         for name in ("api-1", "api-2")
     }
     assert len(seeds) == 2

@@ -98,7 +98,7 @@ class Run:
     champion_digest: str
     """Digest of its artifact."""
     recipe: str
-    """Digest of what the job was told, without its seed and the time up to which feedback counts."""
+    """Digest of all that the job's result depends on but its data, without its seed and the time up to which feedback counts."""
     job_uid: str = ""
     """Of its FineTuneJob; empty: not observed yet."""
     data_digest: str = ""
@@ -146,6 +146,6 @@ class Loop:
     last_success: datetime | None = None
     """When a model of the loop was last promoted."""
     triggers: tuple[TriggerVerdict, ...] = ()
-    """What each trigger last said."""
+    """Last verdict of each trigger."""
     trigger_memories: tuple[TriggerMemory, ...] = ()
     """What each trigger remembers."""

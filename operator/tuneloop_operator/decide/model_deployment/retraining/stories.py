@@ -1,4 +1,4 @@
-"""What people are told of the loop, as Events. They follow from the memory, so that the next operator reports those that one which was killed did not."""
+"""News of the loop, as Events. They follow from the memory, so that the next operator reports those that one which was killed did not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LONGEST_MESSAGE = 1024
 _WARNS = SETBACKS | {Outcome.NO_NEW_DATA}
 _EXPECTED = frozenset({None, BlockedReason.RUN_IN_FLIGHT, BlockedReason.DRY_RUN})
-"""Blocks of which nobody must be told: the run itself was told of."""
+"""Blocks without an Event: the run itself has had one."""
 
 
 def events_between(before: Loop, after: Loop) -> tuple[Event, ...]:

@@ -31,7 +31,9 @@ LIMITED = [{"uri": "pvc://models/a", "limit": 10}]
 SOURCES: list[tuple[list[dict[str, Any]], dict[str, Any], tuple[str, str]]] = [
     (LIMITED, {}, ("False", "RetrainingHasNoDataSource")),
     ([*LIMITED, {"uri": "pvc://models/b"}], {}, ("True", "Accepted")),
+    ([{"uri": "feedback://films", "limit": 10}], {}, ("True", "Accepted")),
     (LIMITED, {"data": [{"uri": "pvc://models/new"}]}, ("True", "Accepted")),
+    (LIMITED, {"data": [{"uri": "feedback://films"}]}, ("True", "Accepted")),
     (LIMITED, {"requireNewData": False}, ("True", "Accepted")),
     (LIMITED, {"enabled": False}, ("True", "Accepted")),
 ]
@@ -81,5 +83,101 @@ def test_deployments_that_would_retrain_each_other_are_refused() -> None:
         await deployed.change(retraining={"enabled": True, "jobTemplateRef": {"name": "from-other"}})
         assert deployed.condition("Accepted") == ("False", "CycleDetected")
         assert "api <- other <- api" in deployed.message("Accepted")
+
+    asyncio.run(life())
+
+
+def a_deployment(name: str, **spec: Any) -> dict[str, Any]:
+    """Return a deployment without servers: its model is still to come."""
+    manifest = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment"}
+    metadata = {"name": name, "namespace": "team-a"}
+    given = {"model": {"fineTuneJobRef": {"name": "to-come"}}, "rollout": {"strategy": "Recreate"}}
+    return manifest | {"metadata": metadata, "spec": given | spec}
+
+
+def test_two_deployments_that_add_the_feedback_of_each_other_are_refused() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(enabled=False)
+        loop = {"enabled": True, "jobTemplateRef": {"name": "reviews"}, "data": [{"uri": "feedback://api"}]}
+        deployed.harness.cluster.add(a_deployment("other", feedback=KEPT, retraining=loop))
+        await deployed.change(feedback=KEPT, retraining=loop | {"data": [{"uri": "feedback://other"}]})
+        assert deployed.condition("Accepted") == ("False", "CycleDetected")
+        assert "api <- other <- api" in deployed.message("Accepted")
+
+    asyncio.run(life())
+
+
+KEPT = {"storeInputs": "all", "storage": {"claim": "labels"}}
+OWN = [{"uri": "feedback://api"}]
+OWN_FEEDBACK: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
+    ({"train": OWN}, {}, KEPT, ""),
+    ({"train": OWN}, {}, {}, "spec.retraining.jobTemplateRef"),
+    ({"train": OWN}, {}, {"storeInputs": "none"}, "spec.retraining.jobTemplateRef"),
+    ({"train": [{"uri": "pvc://models/a"}], "test": OWN}, {}, {}, "spec.retraining.jobTemplateRef"),
+    ({"train": [{"uri": "pvc://models/a"}]}, {"data": [{"uri": "pvc://models/b"}, *OWN]}, KEPT, ""),
+    (
+        {"train": [{"uri": "pvc://models/a"}]},
+        {"data": [{"uri": "pvc://models/b"}, *OWN]},
+        {},
+        "spec.retraining.data[1].uri",
+    ),
+    ({"train": OWN}, {"enabled": False}, {}, ""),
+]
+
+
+@pytest.mark.parametrize(("data", "retraining", "feedback", "field"), OWN_FEEDBACK)
+def test_a_deployment_that_learns_from_its_own_feedback_must_keep_it(
+    data: dict[str, Any], retraining: dict[str, Any], feedback: dict[str, Any], field: str
+) -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        first = await deployed.begin(enabled=False)
+        template = deployed.harness.job("reviews")
+        deployed.harness.cluster.change(template, spec=template["spec"] | {"data": data})
+        spec = deployed.stored["spec"]["retraining"] | {"enabled": True} | retraining
+        await deployed.change(retraining=spec, feedback=feedback)
+        assert deployed.condition("Accepted") == (("False", "FeedbackNotStored") if field else ("True", "Accepted"))
+        if field:
+            assert deployed.message("Accepted").startswith(f"{field}: found feedback://api; ")
+            assert "spec.feedback.storeInputs must be sample or all" in deployed.message("Accepted")
+            assert deployed.status["stable"]["revision"] == first
+
+    asyncio.run(life())
+
+
+NOT_USABLE: list[tuple[dict[str, Any], str]] = [
+    ({"uri": "feedback://films"}, "there is no ModelDeployment films in this namespace"),
+    ({"uri": "feedback://other"}, "the ModelDeployment other keeps no feedback"),
+    ({"uri": "file:///rows"}, "file:// is a path of one machine"),
+]
+
+
+@pytest.mark.parametrize(("source", "words"), NOT_USABLE)
+def test_no_run_starts_whose_job_would_be_refused(source: dict[str, Any], words: str) -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        deployed.harness.cluster.add(a_deployment("other"))
+        await deployed.begin(data=[source])
+        await deployed.ask()
+        assert deployed.condition("Accepted") == ("True", "Accepted")
+        assert deployed.place == ("Blocked", "TemplateNotUsable")
+        assert words in deployed.loop["message"]
+        assert deployed.created == []
+
+    asyncio.run(life())
+
+
+def test_a_run_starts_once_the_other_deployment_keeps_its_feedback() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        deployed.harness.cluster.add(a_deployment("other"))
+        await deployed.begin(data=[{"uri": "feedback://other"}])
+        await deployed.ask()
+        assert deployed.place == ("Blocked", "TemplateNotUsable")
+        other = deployed.harness.cluster.of_kind("ModelDeployment")["other"]
+        deployed.harness.cluster.change(other, spec=other["spec"] | {"feedback": KEPT})
+        await deployed.settle()
+        assert deployed.job_spec(deployed.run)["data"]["train"][-1]["uri"] == "feedback://other"
 
     asyncio.run(life())

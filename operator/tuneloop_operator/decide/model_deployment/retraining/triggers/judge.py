@@ -1,4 +1,4 @@
-"""All triggers: what is to be asked for each, and what each says. Pure."""
+"""All triggers: the queries of each, and its verdict. Pure."""
 
 from __future__ import annotations
 
