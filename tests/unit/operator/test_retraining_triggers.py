@@ -81,6 +81,40 @@ def test_a_trigger_that_goes_on_firing_starts_its_next_run_after_the_pause() -> 
     asyncio.run(life())
 
 
+def test_an_answer_about_the_revision_before_says_nothing_of_the_one_that_was_promoted() -> None:
+    accuracy = {"name": "accuracy", "type": "accuracy", "dropBelowBaseline": 0.05}
+
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[accuracy])
+        await deployed.ask()
+        await deployed.train("d2")
+        await look(deployed, 1000.0)
+        assert "baseline" in deployed.loop["triggerMemory"][0]
+        await deployed.serve()
+        (memory, _) = deployed.loop["triggerMemory"]
+        assert memory["revision"] == deployed.status["stable"]["revision"]
+        assert "baseline" not in memory
+        assert states(deployed)["accuracy"] == "Unknown"
+        await look(deployed, 1000.0, later=30.0)
+        assert "baseline" in deployed.loop["triggerMemory"][0]
+
+    asyncio.run(life())
+
+
+def test_labels_that_a_run_has_read_are_not_counted_for_the_next_one() -> None:
+    new_data = {"name": "labels", "type": "newData", "minNewSamples": 500}
+
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[new_data])
+        await look(deployed, 600.0, later=60.0)
+        assert deployed.place == ("Training", "")
+        assert states(deployed)["labels"] == "Unknown"
+
+    asyncio.run(life())
+
+
 def test_without_data_nothing_fires() -> None:
     async def life() -> None:
         deployed = Retrained()

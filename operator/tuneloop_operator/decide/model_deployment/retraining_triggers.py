@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger
 from tuneloop_operator.decide.model_deployment.retraining.state import Outcome
 from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import About, Reading
-from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of
+from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of, subject_of
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def wanted_answers(deployment: ModelDeployment, loop: Loop, *, now: datetime) ->
     about = _about(deployment, loop)
     if about is None:
         return {}
-    found = {f"{_ANSWERS}{trigger.name}": queries_of(trigger, about, now=now) for trigger in triggers_of(deployment)}
+    found = {_answers_of(trigger, about): queries_of(trigger, about, now=now) for trigger in triggers_of(deployment)}
     return {name: queries for name, queries in found.items() if queries}
 
 
@@ -59,7 +59,7 @@ def looked_at(
     said = {verdict.name: verdict for verdict in loop.triggers}
     verdicts, remembered = [], []
     for trigger in triggers_of(observed.deployment):
-        readings = _readings(observed, trigger.name)
+        readings = _readings(observed, trigger, about)
         found = judged(trigger, memories.get(trigger.name), readings, about, now=now)
         before = said.get(trigger.name)
         verdicts.append(before if before is not None and _is_no_news(before, found.verdict) else found.verdict)
@@ -91,11 +91,16 @@ def _about(deployment: ModelDeployment, loop: Loop) -> About | None:
     )
 
 
-def _readings(observed: ObservedDeployment, name: str) -> dict[str, Reading]:
+def _answers_of(trigger: Trigger, about: About) -> str:
+    return f"{_ANSWERS}{trigger.name}/{subject_of(trigger, about)}"
+
+
+def _readings(observed: ObservedDeployment, trigger: Trigger, about: About) -> dict[str, Reading]:
+    name = _answers_of(trigger, about)
     return {
         found.revision: Reading(answer=found.answer, at=found.at)
         for found in observed.query_answers
-        if found.gate == f"{_ANSWERS}{name}"
+        if found.gate == name
     }
 
 
