@@ -34,7 +34,7 @@ async def look(deployed: Retrained, value: float, *, later: float = 0.0) -> list
 
     queries = Queries(deployed.harness.operator, ask=ask, clock=lambda: deployed.harness.now)
     async with asyncio.TaskGroup() as group:
-        queries.begin_round(group)
+        await queries.begin_round(group)
     await deployed.settle()
     return asked
 
