@@ -153,6 +153,18 @@ def test_a_time_of_the_schedule_starts_one_run() -> None:
     asyncio.run(life())
 
 
+def test_a_time_that_was_missed_while_no_operator_ran_is_told() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[{"name": "nightly", "type": "schedule", "schedule": "0 2 * * *"}])
+        assert "no time has come" in deployed.loop["triggers"][0]["reason"]
+        await deployed.settle(later=1.5 * DAY)
+        assert "was missed by more than 60 min" in deployed.loop["triggers"][0]["reason"]
+        assert deployed.created == []
+
+    asyncio.run(life())
+
+
 def test_a_number_at_rest_is_not_written_again_and_again() -> None:
     async def life() -> None:
         deployed = Retrained()

@@ -109,6 +109,8 @@ def _is_no_news(before: TriggerVerdict, verdict: TriggerVerdict) -> bool:
     same = (before.state, before.key, before.action) == (verdict.state, verdict.key, verdict.action)
     if verdict.state is TriggerState.UNKNOWN:
         return same and before.reason.split()[:3] == verdict.reason.split()[:3]
+    if verdict.value is None:  # nothing is measured, so the reason changes with what happens alone
+        return same and before.reason == verdict.reason
     return same and _digits(before.value) == _digits(verdict.value) and before.threshold == verdict.threshold
 
 
