@@ -353,3 +353,22 @@ def test_a_job_that_is_refused_or_deleted_is_a_failed_run_and_blocks_nothing_els
         assert len(deployed.created) == 1
 
     asyncio.run(life())
+
+
+def test_a_job_whose_watch_is_late_is_read_before_its_run_is_given_up() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        await deployed.ask()
+        await deployed.prepare("d2")
+        objects, key = deployed.harness.cluster.objects, ("FineTuneJob", "team-a", deployed.run)
+        late = objects.pop(key)
+        deployed.harness.restart_operator()  # another one takes over; it knows the status, and not the job yet
+        objects[key] = late
+        await deployed.settle()
+        assert deployed.place == ("Training", "")
+        await deployed.finish()
+        assert deployed.place == ("Canary", "")
+        assert deployed.outcomes == []
+
+    asyncio.run(life())
