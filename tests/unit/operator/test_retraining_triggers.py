@@ -172,10 +172,26 @@ def test_a_number_at_rest_is_not_written_again_and_again() -> None:
         await look(deployed, 1.01)
         before = len(deployed.harness.cluster.writes)
         for value in (1.011, 1.02, 1.03, 1.01):
-            await look(deployed, value, later=60.0)
+            await look(deployed, value, later=300.0)
         assert len(deployed.harness.cluster.writes) == before
         await look(deployed, 2.0, later=60.0)
         assert len(deployed.harness.cluster.writes) == before + 1
+
+    asyncio.run(life())
+
+
+def test_a_number_that_is_never_at_rest_is_written_once_in_five_minutes() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await look(deployed, 1.0)
+        before, rounds = len(deployed.harness.cluster.writes), 60
+        for number in range(1, rounds + 1):
+            await look(deployed, 1.0 + number % 7 / 2, later=30.0)
+        assert len(deployed.harness.cluster.writes) - before == rounds * 30 / 300
+        await look(deployed, 7.0, later=30.0)
+        assert states(deployed)["complaints"] == "Pending", "a state is written at once"
+        assert deployed.loop["triggers"][0]["value"] == 7.0
 
     asyncio.run(life())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,8 @@ _SCHEDULE_SECONDS = 30.0
 """Between two looks at a schedule. Other triggers are looked at when there is an answer, or an annotation."""
 _DIGITS = 2
 """Of a number that make it news: another third digit is written with the next change of anything else."""
+_NUMBERS_SECONDS = 300.0
+"""Between two writes of numbers alone. A number that is never at rest would be written with each answer."""
 
 
 def triggers_of(deployment: ModelDeployment) -> tuple[Trigger, ...]:
@@ -61,9 +65,13 @@ def looked_at(
     for trigger in triggers_of(observed.deployment):
         readings = _readings(observed, trigger, about)
         found = judged(trigger, memories.get(trigger.name), readings, about, now=now)
-        before = said.get(trigger.name)
-        verdicts.append(before if before is not None and _is_no_news(before, found.verdict) else found.verdict)
-        remembered.append(found.memory)
+        before, memory = said.get(trigger.name), found.memory
+        if before is not None and _is_no_news(before, found.verdict, _age(memory.shown_at, now)):
+            verdicts.append(before)
+        else:
+            verdicts.append(found.verdict)
+            memory = replace(memory, shown_at=now.replace(microsecond=0))
+        remembered.append(memory)
     return tuple(verdicts), tuple(remembered)
 
 
@@ -104,14 +112,21 @@ def _readings(observed: ObservedDeployment, trigger: Trigger, about: About) -> d
     }
 
 
-def _is_no_news(before: TriggerVerdict, verdict: TriggerVerdict) -> bool:
-    """Whether a verdict says the same as the one before, but for digits. A status that changes with each answer would be written every 30 s."""
+def _age(shown_at: datetime | None, now: datetime) -> float:
+    """Return the seconds since a verdict was written; infinite if none was, or if the clock went back."""
+    age = -1.0 if shown_at is None else (now - shown_at).total_seconds()
+    return age if age >= 0 else math.inf
+
+
+def _is_no_news(before: TriggerVerdict, verdict: TriggerVerdict, age: float) -> bool:
+    """Whether a verdict says the same as the one before, but for digits. age: seconds since that one was written."""
     same = (before.state, before.key, before.action) == (verdict.state, verdict.key, verdict.action)
     if verdict.state is TriggerState.UNKNOWN:
         return same and before.reason.split()[:3] == verdict.reason.split()[:3]
     if verdict.value is None:  # nothing is measured, so the reason changes with what happens alone
         return same and before.reason == verdict.reason
-    return same and _digits(before.value) == _digits(verdict.value) and before.threshold == verdict.threshold
+    same = same and before.threshold == verdict.threshold and before.value is not None
+    return same and (age < _NUMBERS_SECONDS or _digits(before.value) == _digits(verdict.value))
 
 
 def _digits(value: float | None) -> str:

@@ -48,6 +48,8 @@ class TriggerMemory:
     """Of accuracy: the first labels of the revision."""
     slot: datetime | None = None
     """Of a schedule: the newest time that has come."""
+    shown_at: datetime | None = None
+    """When what it says was last written for people."""
     token: str | None = None
     """Of a manual trigger: digest of the token that asks for nothing any more; None: not looked at yet."""
 
