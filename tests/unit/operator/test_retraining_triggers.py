@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from operator_harness import START
 from retrained_in_memory import DAY, Retrained
 
 from tuneloop_api.v1alpha1 import ModelDeployment
@@ -149,6 +150,22 @@ def test_a_time_of_the_schedule_starts_one_run() -> None:
         assert deployed.place == ("Training", "")
         assert deployed.created == [deployed.run]
         assert deployed.loop["history"][0]["trigger"] == "nightly"
+
+    asyncio.run(life())
+
+
+def test_a_schedule_wakes_the_operator_for_its_times_and_not_twice_a_minute() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[{"name": "nightly", "type": "schedule", "schedule": "0 14 * * *"}])
+        before = deployed.harness.reconciliations
+        while deployed.harness.now < START + timedelta(hours=2) - timedelta(seconds=30):
+            await deployed.settle(later=30.0)
+        assert deployed.place == ("Idle", "")
+        assert deployed.harness.reconciliations - before <= 2 * 6 + 1
+        for _ in range(3):
+            await deployed.settle(later=30.0)
+        assert deployed.place == ("Training", "")
 
     asyncio.run(life())
 

@@ -77,7 +77,7 @@ def looped(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         create=_job(observed, following.loop, run, now=now) if run else (),
         delete=_unfinished(observed, following.loop),
         events=events_between(before, following.loop),
-        requeue_after=_sooner(following.requeue_after, look_again(deployment)),
+        requeue_after=_sooner(following.requeue_after, look_again(deployment, now=now)),
     )
 
 

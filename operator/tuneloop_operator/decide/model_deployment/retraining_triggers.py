@@ -11,6 +11,7 @@ from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger
 from tuneloop_operator.decide.model_deployment.retraining.state import Outcome
 from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import About, Reading
 from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of, subject_of
+from tuneloop_operator.decide.model_deployment.retraining.triggers.schedule import seconds_to_look
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ ANNOTATION = "tuneloop.dev/retrain"
 _ANSWERS = "trigger/"
 """Before the name of a trigger, among the answers of Prometheus. No gate has a slash in its name."""
 _MANUAL = Trigger(name="manual", type="manual")
-_SCHEDULE_SECONDS = 30.0
-"""Between two looks at a schedule. Other triggers are looked at when there is an answer, or an annotation."""
 _DIGITS = 2
 """Of a number that make it news: another third digit is written with the next change of anything else."""
 _NUMBERS_SECONDS = 300.0
@@ -75,10 +74,10 @@ def looked_at(
     return tuple(verdicts), tuple(remembered)
 
 
-def look_again(deployment: ModelDeployment) -> float | None:
-    """Return the seconds until a schedule is looked at again; None: there is none."""
-    has_schedule = any(trigger.type == "schedule" for trigger in triggers_of(deployment))
-    return _SCHEDULE_SECONDS if has_schedule else None
+def look_again(deployment: ModelDeployment, *, now: datetime) -> float | None:
+    """Return the seconds until a schedule is looked at again; None: there is none. Other triggers are looked at when there is an answer, or an annotation."""
+    schedules = [trigger for trigger in triggers_of(deployment) if trigger.type == "schedule"]
+    return min((seconds_to_look(trigger, now) for trigger in schedules), default=None)
 
 
 def _about(deployment: ModelDeployment, loop: Loop) -> About | None:
