@@ -74,6 +74,8 @@ class Baselines:
             except Exception:  # noqa: BLE001  (a defect that one deployment triggers must not stop the others)
                 metadata = manifest["metadata"]
                 _LOG.exception("ModelDeployment %s/%s: baseline", metadata["namespace"], metadata["name"])
+            # thousands of deployments take seconds to read, and the lease must be renewed meanwhile
+            await asyncio.sleep(0)
 
     async def _ask_about(self, manifest: Manifest) -> None:
         wanted = _wanted(manifest, now=self._clock())
@@ -88,7 +90,7 @@ class Baselines:
 
 def _wanted(manifest: Manifest, *, now: datetime) -> WantedBaseline | None:
     status = manifest.get("status") or {}
-    if "monitoring" not in manifest["spec"] or "monitoring" not in status:
+    if "monitoring" not in manifest["spec"] or "baseline" in status.get("monitoring", {"baseline": None}):
         return None  # nearly all deployments, which are not worth a check against the model
     try:
         return wanted_baseline(ModelDeployment.from_wire(manifest), now=now)

@@ -73,22 +73,26 @@ class Queries:
         """Ask until the task is cancelled. A round waits for nothing: what has not been answered yet is not asked again."""
         async with asyncio.TaskGroup() as group:
             while True:
-                self.begin_round(group)
+                await self.begin_round(group)
                 await asyncio.sleep(self._every)
 
-    def begin_round(self, group: asyncio.TaskGroup) -> None:
+    async def begin_round(self, group: asyncio.TaskGroup) -> None:
         """Begin to ask for every gate of which no question is on its way, in tasks of this group; nothing while another operator leads."""
-        if not self._leads():
-            return
-        store = self._operator.store
-        for manifest in store.of_kind("ModelDeployment", namespace=None):
-            gates = _wanted_by_gate(manifest) | _wanted_by_trigger(manifest, now=self._clock())
-            uid = manifest["metadata"]["uid"]
-            store.query_answers.keep(uid, gates)
-            for gate, wanted in gates.items():
-                if (uid, gate) not in self._asking:
-                    self._asking.add((uid, gate))
-                    group.create_task(self._ask_for_gate(manifest, gate, wanted))
+        for manifest in list(self._operator.store.of_kind("ModelDeployment", namespace=None)):
+            if not self._leads():
+                return
+            self._begin(manifest, group)
+            # thousands of deployments take seconds to read, and the lease must be renewed meanwhile
+            await asyncio.sleep(0)
+
+    def _begin(self, manifest: Manifest, group: asyncio.TaskGroup) -> None:
+        gates = _wanted_by_gate(manifest) | _wanted_by_trigger(manifest, now=self._clock())
+        uid = manifest["metadata"]["uid"]
+        self._operator.store.query_answers.keep(uid, gates)
+        for gate, wanted in gates.items():
+            if (uid, gate) not in self._asking:
+                self._asking.add((uid, gate))
+                group.create_task(self._ask_for_gate(manifest, gate, wanted))
 
     async def _ask_for_gate(self, manifest: Manifest, gate: str, wanted: list[WantedQuery]) -> None:
         """Ask for all revisions at one moment, so that their numbers can be compared."""

@@ -206,11 +206,20 @@ class Reconciler:
         if fresh is not None:
             self._store.put(fresh)
 
+    async def _read_if_unknown(self, kind: Kind, *, namespace: str, name: str) -> None:
+        if self._store.get(kind, namespace=namespace, name=name) is not None:
+            return
+        found = await self._cluster.get(kind=kind, namespace=namespace, name=name)
+        if found is not None:
+            self._store.put(found)
+
     async def _reread_all(self, key: Key) -> None:
-        """Read the object and its children from the API server into the store."""
+        """Read the object, its children, and what it refers to and the store does not know, from the API server into the store."""
         stored, controller = self._stored(key), self._controllers[key.kind]
         if stored is not None:
             await self._reread(stored)
+            for referred, name in controller.references(stored):
+                await self._read_if_unknown(referred, namespace=key.namespace, name=name)
         for kind in controller.reread:
             before = list(self._store.labelled(controller.child_label, key.name, namespace=key.namespace, kind=kind))
             # the end of a child that the watch does not select would never be reported; pods are read again wherever they matter

@@ -27,7 +27,7 @@ class QueryAnswer:
     """What Prometheus answered to the query of a gate, or of a trigger."""
 
     gate: str
-    """Name of the gate; of a trigger `trigger/NAME`."""
+    """Name of the gate; of a trigger `trigger/NAME/SUBJECT`."""
     revision: str
     """Name of the revision that the query was about; empty for a query about none; of a trigger which of its numbers it is."""
     answer: Answer

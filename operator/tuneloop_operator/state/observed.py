@@ -219,7 +219,7 @@ class ObservedDeployment:
     retraining_jobs: Mapping[str, FineTuneJob | str] = field(default_factory=dict)
     """The template of its runs, and the jobs of the newest two, by name. For one that cannot be read the reason. One that does not exist is absent."""
     retraining_graph: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """For each ModelDeployment of the namespace that retrains: the names of those from which its runs learn."""
+    """The names of those from which its runs learn, and the same of each of those that retrains, and so on."""
     feedback_deployments: Mapping[str, ModelDeployment | str] = field(default_factory=dict)
     """The ModelDeployments whose feedback a run of it would read, by name; for one that cannot be read the reason. One that does not exist is absent."""
     present: Mapping[ObjectName, Manifest]

@@ -35,7 +35,8 @@ class Baking:
             await self.deployed.settle(later=60.0)
             operator = self.deployed.harness.operator
             async with asyncio.TaskGroup() as group:
-                Queries(operator, ask=self.ask, clock=lambda: self.deployed.harness.now).begin_round(group)
+                queries = Queries(operator, ask=self.ask, clock=lambda: self.deployed.harness.now)
+                await queries.begin_round(group)
             await self.deployed.settle()
 
     async def begin(self, **rollout: Any) -> tuple[str, str]:

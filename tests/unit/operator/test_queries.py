@@ -11,6 +11,7 @@ import pytest
 from log_records import messages_of
 from query_walks import BEGAN, CANARY, EMPTY, STABLE, number
 
+from tuneloop_operator.controller.baselines import Baselines
 from tuneloop_operator.controller.controllers import new_store
 from tuneloop_operator.controller.queries import OF_ONE_NAMESPACE, Queries
 
@@ -86,7 +87,7 @@ class Stage:
         with suppress(ExceptionGroup):
             async with asyncio.TaskGroup() as group:
                 for _ in range(number):
-                    queries.begin_round(group)
+                    await queries.begin_round(group)
                     for _ in range(20):
                         await asyncio.sleep(0)
                 raise _EndOfTheTest  # what has no answer is cancelled
@@ -98,6 +99,32 @@ def run(life) -> None:
             await life()
 
     asyncio.run(limited())
+
+
+@pytest.mark.parametrize("of", ["gates", "baselines"])
+def test_between_two_deployments_of_a_round_others_have_their_turn(of):
+    async def life() -> None:
+        names = ("a", "b", "c", "d")
+        stage, turns = Stage(*map(deployment, names)), 0
+        stage.is_open.clear()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        with suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(count())
+                if of == "gates":
+                    await Queries(stage, ask=stage.ask, clock=lambda: stage.now).begin_round(group)
+                else:
+                    await Baselines(stage, ask=stage.ask, clock=lambda: stage.now).ask_all()
+                raise _EndOfTheTest
+        assert turns >= len(names)
+
+    run(life)
 
 
 def test_a_gate_is_asked_for_both_revisions_at_one_moment():

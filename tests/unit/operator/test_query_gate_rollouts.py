@@ -41,7 +41,7 @@ class Judged:
             operator = self.deployed.harness.operator
             queries = Queries(operator, ask=self.ask, clock=lambda: self.deployed.harness.now)
             async with asyncio.TaskGroup() as group:
-                queries.begin_round(group)
+                await queries.begin_round(group)
             await self.deployed.settle()
 
     async def canary(self, *gates: dict[str, Any]) -> tuple[str, str]:

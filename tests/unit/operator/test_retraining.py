@@ -357,3 +357,52 @@ def test_a_job_that_is_refused_or_deleted_is_a_failed_run_and_blocks_nothing_els
         assert len(deployed.created) == 1
 
     asyncio.run(life())
+
+
+def test_a_job_whose_watch_is_late_is_read_before_its_run_is_given_up() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        await deployed.ask()
+        await deployed.prepare("d2")
+        objects, key = deployed.harness.cluster.objects, ("FineTuneJob", "team-a", deployed.run)
+        late = objects.pop(key)
+        deployed.harness.restart_operator()  # another one takes over; it knows the status, and not the job yet
+        objects[key] = late
+        await deployed.settle()
+        assert deployed.place == ("Training", "")
+        await deployed.finish()
+        assert deployed.place == ("Canary", "")
+        assert deployed.outcomes == []
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize(
+    ("stage", "outcome", "serves"),
+    [("Training", "Superseded", "first"), ("Canary", "Superseded", "first"), ("Baking", "Promoted", "new")],
+)
+def test_without_rollouts_a_run_in_flight_ends_and_no_model_takes_over_that_nobody_judged(
+    stage: str, outcome: str, serves: str
+) -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        first = await deployed.begin()
+        await deployed.ask()
+        if stage != "Training":
+            await deployed.train("d2")
+        if stage == "Baking":
+            await deployed.serve()
+        assert deployed.place == (stage, "")
+        job, spec = deployed.run, deployed.stored["spec"]
+        kept = {name: block for name, block in spec.items() if name not in {"rollout", "retraining"}}
+        deployed.harness.cluster.change(deployed.stored, spec=kept)
+        await deployed.settle(later=60.0)
+        await deployed.serve()
+        await deployed.settle(later=HOUR + 1)
+        assert deployed.outcomes == [outcome]
+        assert deployed.place == ("Idle", "")
+        assert (deployed.status["stable"]["revision"] == first) == (serves == "first")
+        assert (("FineTuneJob", "team-a", job) in deployed.harness.cluster.objects) == (stage != "Training")
+
+    asyncio.run(life())

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from operator_harness import START
 from retrained_in_memory import DAY, Retrained
 
 from tuneloop_api.v1alpha1 import ModelDeployment
@@ -34,7 +35,7 @@ async def look(deployed: Retrained, value: float, *, later: float = 0.0) -> list
 
     queries = Queries(deployed.harness.operator, ask=ask, clock=lambda: deployed.harness.now)
     async with asyncio.TaskGroup() as group:
-        queries.begin_round(group)
+        await queries.begin_round(group)
     await deployed.settle()
     return asked
 
@@ -81,6 +82,40 @@ def test_a_trigger_that_goes_on_firing_starts_its_next_run_after_the_pause() -> 
     asyncio.run(life())
 
 
+def test_an_answer_about_the_revision_before_says_nothing_of_the_one_that_was_promoted() -> None:
+    accuracy = {"name": "accuracy", "type": "accuracy", "dropBelowBaseline": 0.05}
+
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[accuracy])
+        await deployed.ask()
+        await deployed.train("d2")
+        await look(deployed, 1000.0)
+        assert "baseline" in deployed.loop["triggerMemory"][0]
+        await deployed.serve()
+        (memory, _) = deployed.loop["triggerMemory"]
+        assert memory["revision"] == deployed.status["stable"]["revision"]
+        assert "baseline" not in memory
+        assert states(deployed)["accuracy"] == "Unknown"
+        await look(deployed, 1000.0, later=30.0)
+        assert "baseline" in deployed.loop["triggerMemory"][0]
+
+    asyncio.run(life())
+
+
+def test_labels_that_a_run_has_read_are_not_counted_for_the_next_one() -> None:
+    new_data = {"name": "labels", "type": "newData", "minNewSamples": 500}
+
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[new_data])
+        await look(deployed, 600.0, later=60.0)
+        assert deployed.place == ("Training", "")
+        assert states(deployed)["labels"] == "Unknown"
+
+    asyncio.run(life())
+
+
 def test_without_data_nothing_fires() -> None:
     async def life() -> None:
         deployed = Retrained()
@@ -119,6 +154,34 @@ def test_a_time_of_the_schedule_starts_one_run() -> None:
     asyncio.run(life())
 
 
+def test_a_schedule_wakes_the_operator_for_its_times_and_not_twice_a_minute() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[{"name": "nightly", "type": "schedule", "schedule": "0 14 * * *"}])
+        before = deployed.harness.reconciliations
+        while deployed.harness.now < START + timedelta(hours=2) - timedelta(seconds=30):
+            await deployed.settle(later=30.0)
+        assert deployed.place == ("Idle", "")
+        assert deployed.harness.reconciliations - before <= 2 * 6 + 1
+        for _ in range(3):
+            await deployed.settle(later=30.0)
+        assert deployed.place == ("Training", "")
+
+    asyncio.run(life())
+
+
+def test_a_time_that_was_missed_while_no_operator_ran_is_told() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[{"name": "nightly", "type": "schedule", "schedule": "0 2 * * *"}])
+        assert "no time has come" in deployed.loop["triggers"][0]["reason"]
+        await deployed.settle(later=1.5 * DAY)
+        assert "was missed by more than 60 min" in deployed.loop["triggers"][0]["reason"]
+        assert deployed.created == []
+
+    asyncio.run(life())
+
+
 def test_a_number_at_rest_is_not_written_again_and_again() -> None:
     async def life() -> None:
         deployed = Retrained()
@@ -126,10 +189,26 @@ def test_a_number_at_rest_is_not_written_again_and_again() -> None:
         await look(deployed, 1.01)
         before = len(deployed.harness.cluster.writes)
         for value in (1.011, 1.02, 1.03, 1.01):
-            await look(deployed, value, later=60.0)
+            await look(deployed, value, later=300.0)
         assert len(deployed.harness.cluster.writes) == before
         await look(deployed, 2.0, later=60.0)
         assert len(deployed.harness.cluster.writes) == before + 1
+
+    asyncio.run(life())
+
+
+def test_a_number_that_is_never_at_rest_is_written_once_in_five_minutes() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await look(deployed, 1.0)
+        before, rounds = len(deployed.harness.cluster.writes), 60
+        for number in range(1, rounds + 1):
+            await look(deployed, 1.0 + number % 7 / 2, later=30.0)
+        assert len(deployed.harness.cluster.writes) - before == rounds * 30 / 300
+        await look(deployed, 7.0, later=30.0)
+        assert states(deployed)["complaints"] == "Pending", "a state is written at once"
+        assert deployed.loop["triggers"][0]["value"] == 7.0
 
     asyncio.run(life())
 

@@ -45,5 +45,7 @@ class TriggerMemoryStatus(MessageModel):
     """First mature labels of the revision. Absent: there are too few, or they are not compared."""
     slot: Time | None = None
     """Newest time of the schedule that has come. Absent: there is no schedule, or none has come."""
+    shown_at: Time | None = None
+    """When what the trigger says was last written. Numbers alone are written once in five minutes."""
     token: ShortText | None = None
     """Digest of the annotation that asks for nothing any more, empty for none. Absent: it was not looked at yet."""

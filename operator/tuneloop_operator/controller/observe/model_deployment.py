@@ -100,11 +100,11 @@ def _server_pods(children: Iterable[Manifest], facts: Facts) -> tuple[ServerPod,
 
 
 def _graph(store: Store, deployment: ModelDeployment) -> dict[str, frozenset[str]]:
-    """Return which deployments learn from which, for one that retrains."""
+    """Return which deployments learn from which, as far as one that retrains depends on them."""
     retraining = deployment.spec.retraining
     if retraining is None or not retraining.enabled:
         return {}
-    return learned_from(store, namespace=deployment.metadata["namespace"])
+    return learned_from(store, namespace=deployment.metadata["namespace"], name=deployment.metadata["name"])
 
 
 def _teachers(deployment: ModelDeployment, jobs: Mapping[str, FineTuneJob | str]) -> list[str]:

@@ -25,13 +25,20 @@ def retraining_jobs(manifest: Manifest) -> list[str]:
     return [name for name in dict.fromkeys(names) if isinstance(name, str) and name]
 
 
-def learned_from(store: Store, *, namespace: str) -> dict[str, frozenset[str]]:
-    """Return for each ModelDeployment of a namespace that retrains the names of those from which its runs learn."""
-    return {
-        manifest["metadata"]["name"]: frozenset(_teachers(store, manifest))
-        for manifest in store.of_kind("ModelDeployment", namespace=namespace)
-        if _retraining(manifest).get("enabled") is True
-    }
+def learned_from(store: Store, *, namespace: str, name: str) -> dict[str, frozenset[str]]:
+    """Return the names from which the runs of a ModelDeployment learn, and the same of each of those that retrains, and so on.
+
+    The others of the namespace are not looked at: there may be thousands, each of which is looked at twice a minute.
+    """
+    graph: dict[str, frozenset[str]] = {}
+    waiting = [name]
+    while waiting:
+        learner = waiting.pop()
+        manifest = store.get("ModelDeployment", namespace=namespace, name=learner)
+        if learner not in graph and manifest is not None and _retraining(manifest).get("enabled") is True:
+            graph[learner] = frozenset(_teachers(store, manifest))
+            waiting.extend(graph[learner])
+    return graph
 
 
 def added_feedback(manifest: Manifest) -> Iterator[str]:

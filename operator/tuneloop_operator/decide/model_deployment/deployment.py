@@ -18,7 +18,7 @@ from tuneloop_operator.decide.model_deployment.budgets import surplus_budgets
 from tuneloop_operator.decide.model_deployment.comparison import surplus_comparator_objects
 from tuneloop_operator.decide.model_deployment.offered_config import config_of
 from tuneloop_operator.decide.model_deployment.pin import pin_refusals
-from tuneloop_operator.decide.model_deployment.retrained import joined, looped
+from tuneloop_operator.decide.model_deployment.retrained import joined, looped, misses_its_job
 from tuneloop_operator.decide.model_deployment.revision_servers import revision_servers
 from tuneloop_operator.decide.model_deployment.rollout_spec import has_rollouts
 from tuneloop_operator.decide.model_deployment.routed import policy_of_servers
@@ -73,6 +73,8 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
     if refusals := retraining_refusals(observed):
         status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
         return _as_it_is(observed, status, now=now, settings=settings)
+    if misses_its_job(observed):
+        return Decision(needs=LiveChildren())
     loop = looped(observed, now=now, settings=settings)
     return joined(_served(loop.observed, now=now, settings=settings), loop)
 

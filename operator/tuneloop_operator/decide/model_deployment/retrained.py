@@ -49,6 +49,15 @@ class Looped:
     requeue_after: float | None = None
 
 
+def misses_its_job(observed: ObservedDeployment) -> bool:
+    """Whether the job of the run in flight was there, and is not known now. A watch may be late, as after a change of the leader: it is read before the run is given up."""
+    status = observed.deployment.status
+    if observed.live or observed.blocker is not None or status is None or status.retraining is None:
+        return False
+    run = remembered(status.retraining).run
+    return run is not None and bool(run.job_uid) and run.challenger is None and run_job(observed, run.name) is None
+
+
 def looped(observed: ObservedDeployment, *, now: datetime, settings: OperatorSettings) -> Looped:
     """Return what the loop makes of a deployment; the deployment as it is, if it never retrained."""
     deployment = observed.deployment
@@ -68,7 +77,7 @@ def looped(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         create=_job(observed, following.loop, run, now=now) if run else (),
         delete=_unfinished(observed, following.loop),
         events=events_between(before, following.loop),
-        requeue_after=_sooner(following.requeue_after, look_again(deployment)),
+        requeue_after=_sooner(following.requeue_after, look_again(deployment, now=now)),
     )
 
 

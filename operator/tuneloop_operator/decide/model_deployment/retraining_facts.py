@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -30,7 +31,7 @@ from tuneloop_operator.decide.model_deployment.retraining.facts import (
 from tuneloop_operator.decide.model_deployment.retraining.state import Artifact
 from tuneloop_operator.decide.model_deployment.retraining.view import view_of
 from tuneloop_operator.decide.model_deployment.retraining_triggers import looked_at
-from tuneloop_operator.decide.model_deployment.rollout_spec import rollout_spec
+from tuneloop_operator.decide.model_deployment.rollout_spec import has_rollouts, rollout_spec
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.desired.model_deployment.retraining_job import RunOrder, recipe_of, retraining_job
@@ -92,12 +93,15 @@ def facts_of(
         template_problem=template if isinstance(template, str) else _problem(observed, template, settings=settings),
         refusal=_refusal(observed, loop.run.name) if loop.run else "",
         job=run_job(observed, loop.run.name) if loop.run else None,
-        rollout=view_of(
-            rollout,
-            revision=revision,
-            spec_digest=rollout_spec(deployment).digest,
-            is_served=challenger is not None and stable is not None and stable.digest == challenger.digest,
-            pin=deployment.spec.model.pin,
+        rollout=replace(
+            view_of(
+                rollout,
+                revision=revision,
+                spec_digest=rollout_spec(deployment).digest,
+                is_served=challenger is not None and stable is not None and stable.digest == challenger.digest,
+                pin=deployment.spec.model.pin,
+            ),
+            is_possible=has_rollouts(deployment),
         ),
         revision=revision,
     )

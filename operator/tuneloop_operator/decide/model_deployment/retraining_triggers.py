@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger
 from tuneloop_operator.decide.model_deployment.retraining.state import Outcome
 from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import About, Reading
-from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of
+from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of, subject_of
+from tuneloop_operator.decide.model_deployment.retraining.triggers.schedule import seconds_to_look
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
 
 if TYPE_CHECKING:
@@ -23,10 +26,10 @@ ANNOTATION = "tuneloop.dev/retrain"
 _ANSWERS = "trigger/"
 """Before the name of a trigger, among the answers of Prometheus. No gate has a slash in its name."""
 _MANUAL = Trigger(name="manual", type="manual")
-_SCHEDULE_SECONDS = 30.0
-"""Between two looks at a schedule. Other triggers are looked at when there is an answer, or an annotation."""
 _DIGITS = 2
 """Of a number that make it news: another third digit is written with the next change of anything else."""
+_NUMBERS_SECONDS = 300.0
+"""Between two writes of numbers alone. A number that is never at rest would be written with each answer."""
 
 
 def triggers_of(deployment: ModelDeployment) -> tuple[Trigger, ...]:
@@ -44,7 +47,7 @@ def wanted_answers(deployment: ModelDeployment, loop: Loop, *, now: datetime) ->
     about = _about(deployment, loop)
     if about is None:
         return {}
-    found = {f"{_ANSWERS}{trigger.name}": queries_of(trigger, about, now=now) for trigger in triggers_of(deployment)}
+    found = {_answers_of(trigger, about): queries_of(trigger, about, now=now) for trigger in triggers_of(deployment)}
     return {name: queries for name, queries in found.items() if queries}
 
 
@@ -59,18 +62,22 @@ def looked_at(
     earlier = {verdict.name: verdict for verdict in loop.triggers}
     verdicts, remembered = [], []
     for trigger in triggers_of(observed.deployment):
-        readings = _readings(observed, trigger.name)
+        readings = _readings(observed, trigger, about)
         found = judged(trigger, memories.get(trigger.name), readings, about, now=now)
-        before = earlier.get(trigger.name)
-        verdicts.append(before if before is not None and _is_no_news(before, found.verdict) else found.verdict)
-        remembered.append(found.memory)
+        before, memory = earlier.get(trigger.name), found.memory
+        if before is not None and _is_no_news(before, found.verdict, _age(memory.shown_at, now)):
+            verdicts.append(before)
+        else:
+            verdicts.append(found.verdict)
+            memory = replace(memory, shown_at=now.replace(microsecond=0))
+        remembered.append(memory)
     return tuple(verdicts), tuple(remembered)
 
 
-def look_again(deployment: ModelDeployment) -> float | None:
-    """Return the seconds until a schedule is looked at again; None: there is none."""
-    has_schedule = any(trigger.type == "schedule" for trigger in triggers_of(deployment))
-    return _SCHEDULE_SECONDS if has_schedule else None
+def look_again(deployment: ModelDeployment, *, now: datetime) -> float | None:
+    """Return the seconds until a schedule is looked at again; None: there is none. Other triggers are looked at when there is an answer, or an annotation."""
+    schedules = [trigger for trigger in triggers_of(deployment) if trigger.type == "schedule"]
+    return min((seconds_to_look(trigger, now) for trigger in schedules), default=None)
 
 
 def _about(deployment: ModelDeployment, loop: Loop) -> About | None:
@@ -91,20 +98,34 @@ def _about(deployment: ModelDeployment, loop: Loop) -> About | None:
     )
 
 
-def _readings(observed: ObservedDeployment, name: str) -> dict[str, Reading]:
+def _answers_of(trigger: Trigger, about: About) -> str:
+    return f"{_ANSWERS}{trigger.name}/{subject_of(trigger, about)}"
+
+
+def _readings(observed: ObservedDeployment, trigger: Trigger, about: About) -> dict[str, Reading]:
+    name = _answers_of(trigger, about)
     return {
         found.revision: Reading(answer=found.answer, at=found.at)
         for found in observed.query_answers
-        if found.gate == f"{_ANSWERS}{name}"
+        if found.gate == name
     }
 
 
-def _is_no_news(before: TriggerVerdict, verdict: TriggerVerdict) -> bool:
-    """Whether a verdict says the same as the one before, but for digits. A status that changes with each answer would be written every 30 s."""
+def _age(shown_at: datetime | None, now: datetime) -> float:
+    """Return the seconds since a verdict was written; infinite if none was, or if the clock went back."""
+    age = -1.0 if shown_at is None else (now - shown_at).total_seconds()
+    return age if age >= 0 else math.inf
+
+
+def _is_no_news(before: TriggerVerdict, verdict: TriggerVerdict, age: float) -> bool:
+    """Whether a verdict says the same as the one before, but for digits. age: seconds since that one was written."""
     same = (before.state, before.key, before.action) == (verdict.state, verdict.key, verdict.action)
     if verdict.state is TriggerState.UNKNOWN:
         return same and before.reason.split()[:3] == verdict.reason.split()[:3]
-    return same and _digits(before.value) == _digits(verdict.value) and before.threshold == verdict.threshold
+    if verdict.value is None:  # nothing is measured, so the reason changes with what happens alone
+        return same and before.reason == verdict.reason
+    same = same and before.threshold == verdict.threshold and before.value is not None
+    return same and (age < _NUMBERS_SECONDS or _digits(before.value) == _digits(verdict.value))
 
 
 def _digits(value: float | None) -> str:

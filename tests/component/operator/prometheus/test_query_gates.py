@@ -94,7 +94,7 @@ class Judged:
         for _ in range(number):
             self.now += timedelta(minutes=1)
             async with asyncio.TaskGroup() as group:
-                queries.begin_round(group)
+                await queries.begin_round(group)
             self.read()
         assert self.reading is not None
         return self.reading.summary.action.value

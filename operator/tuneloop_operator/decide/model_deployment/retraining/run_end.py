@@ -37,10 +37,18 @@ def ended(loop: Loop, outcome: Outcome, reason: str, *, now: datetime) -> Loop:
         run=None,
         choice=loop.run.challenger if promoted else loop.choice,
         setbacks=0 if promoted else loop.setbacks + (outcome in SETBACKS),
-        history=(*loop.history, record)[-MOST_RECORDS:],
+        history=(*_with_room(loop.history), record),
         totals=_counted(loop.totals, loop.run.trigger, outcome),
         last_success=at if promoted else loop.last_success,
     )
+
+
+def _with_room(history: tuple[Record, ...]) -> tuple[Record, ...]:
+    """Return the records with room for another one. The oldest run that was not started goes first: the others count in the budget."""
+    if len(history) < MOST_RECORDS:
+        return history
+    doomed = next((record for record in history if record.outcome is Outcome.DRY_RUN), history[0])
+    return tuple(record for record in history if record is not doomed)
 
 
 def _counted(

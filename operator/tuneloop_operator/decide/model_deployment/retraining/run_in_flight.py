@@ -27,6 +27,9 @@ _STATES = {
 def advanced(loop: Loop, facts: Facts, *, now: datetime) -> Loop:
     """Return the memory after all that the job and the roll-out say of the run."""
     run = _run_of(loop)
+    if not facts.rollout.is_possible:
+        outcome = Outcome.PROMOTED if run.is_promoted else Outcome.SUPERSEDED
+        return ended(loop, outcome, "spec.rollout was removed, by which a model is judged", now=now)
     if run.challenger is not None:
         return _on_trial(loop, run, run.challenger, facts, now=now)
     if facts.job is None:

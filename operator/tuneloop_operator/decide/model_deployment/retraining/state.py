@@ -59,7 +59,7 @@ class Outcome(StrEnum):
     FAILED = "Failed"
     NO_NEW_DATA = "NoNewData"
     SUPERSEDED = "Superseded"
-    """A person changed spec.model while the run was in flight."""
+    """A person changed spec.model, or removed spec.rollout, while the run was in flight."""
     DRY_RUN = "DryRun"
     """Nothing was started; this is what would have been."""
 

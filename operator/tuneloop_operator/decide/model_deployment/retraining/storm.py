@@ -135,7 +135,9 @@ def _overspent(loop: Loop, spec: LoopSpec, *, now: datetime) -> Block | None:
     if cost.runs >= spec.most_runs:
         why = f"{cost.runs} runs in {days}, budget.maxRuns is {spec.most_runs}"
         return Block(reason=BlockedReason.BUDGET, why=why, until=cost.free_at)
-    if spec.most_gpu_seconds is None:
+    if (
+        spec.most_gpu_seconds is None or not cost.gpu_seconds
+    ):  # with all hours left a run starts, or none would ever again
         return None
     # a run costs about what the last one did
     expected = next((found.run.gpu_seconds for found in reversed(loop.history) if found.run.gpu_seconds), 0.0)

@@ -54,5 +54,5 @@ def _busy(rollout: Rollout, pin: str | None) -> tuple[BlockedReason | None, str]
         return None, ""
     if rollout.phase is Phase.BAKING:
         return BlockedReason.BAKING, f"revision {rollout.stable} bakes"
-    why = f": {rollout.why}" if rollout.why else ""
-    return BlockedReason.ROLLOUT_IN_PROGRESS, f"the roll-out of revision {rollout.canary} is {rollout.phase}{why}"
+    # why is in status.rollout: its counts change every few seconds, and would be written twice
+    return BlockedReason.ROLLOUT_IN_PROGRESS, f"the roll-out of revision {rollout.canary} is {rollout.phase}"

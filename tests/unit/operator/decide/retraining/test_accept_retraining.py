@@ -9,6 +9,8 @@ import pytest
 from operator_harness import SPEC
 from retrained_in_memory import Retrained
 
+from tuneloop_operator.controller.controllers import new_store
+from tuneloop_operator.controller.observe.retraining import learned_from
 from tuneloop_operator.decide.model_deployment.accept_retraining import circle_of
 
 GRAPHS: list[tuple[dict[str, set[str]], list[str]]] = [
@@ -54,6 +56,16 @@ def test_a_loop_needs_data_that_can_grow(
         assert deployed.status["stable"]["revision"] == first
 
     asyncio.run(life())
+
+
+def test_only_those_that_a_deployment_learns_from_are_looked_at() -> None:
+    store = new_store()
+    for name, teachers in {"a": ["b"], "b": ["c", "gone"], "c": ["a"], "other": ["a"]}.items():
+        data = [{"uri": f"feedback://{teacher}"} for teacher in teachers]
+        metadata = {"name": name, "namespace": "team-a", "uid": name, "resourceVersion": "1"}
+        spec = {"retraining": {"enabled": True, "data": data}}
+        store.put({"kind": "ModelDeployment", "metadata": metadata, "spec": spec})
+    assert learned_from(store, namespace="team-a", name="a") == {"a": {"b"}, "b": {"c", "gone"}, "c": {"a"}}
 
 
 def test_deployments_that_would_retrain_each_other_are_refused() -> None:

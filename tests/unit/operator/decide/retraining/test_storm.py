@@ -12,7 +12,9 @@ from retraining_worlds import SPEC
 from tuneloop_operator.decide.model_deployment.retraining.facts import Champion, Facts, RolloutView
 from tuneloop_operator.decide.model_deployment.retraining.loop import decide
 from tuneloop_operator.decide.model_deployment.retraining.memory import remembered, written
+from tuneloop_operator.decide.model_deployment.retraining.run_end import ended
 from tuneloop_operator.decide.model_deployment.retraining.state import (
+    MOST_RECORDS,
     BlockedReason,
     Loop,
     LoopState,
@@ -91,6 +93,7 @@ BLOCKS: list[tuple[str, Loop, dict[str, Any], dict[str, Any], BlockedReason | No
     ("runs that were dry", Loop(history=(record(), record(Outcome.DRY_RUN, number=2))), {}, {"most_runs": 2}, None),
     ("GPUs", Loop(history=(record(gpu_seconds=6 * HOUR),)), {}, {"most_gpu_seconds": 11 * HOUR}, BlockedReason.BUDGET),
     ("room for one more", Loop(history=(record(gpu_seconds=6 * HOUR),)), {}, {"most_gpu_seconds": 13 * HOUR}, None),
+    ("all GPUs, before the window", Loop(history=(record(hours=1001, gpu_seconds=9 * HOUR),)), {}, {"most_gpu_seconds": 7 * HOUR}, None),
     ("GPUs of runs before the window", Loop(history=(record(hours=1001, gpu_seconds=6 * HOUR),)), {}, {"most_gpu_seconds": 7 * HOUR}, None),
 ]  # fmt: skip
 
@@ -221,3 +224,18 @@ def test_the_run_of_one_trigger_forgets_no_answer_to_another() -> None:
     loop = Loop(handled=(("drift", "k9"), gone))
     found = decide(loop, replace(FACTS, verdicts=(VERDICT, quiet)), now=NOW).loop
     assert dict(found.handled) == {"drift": "k9", "accuracy": "k1"}
+
+
+def test_runs_that_were_not_started_crowd_no_run_out_of_the_budget() -> None:
+    loop = Loop(run=run(0, hours=50.0), history=tuple(record(number=number) for number in range(1, 4)))
+    for number in range(100, 130):
+        loop = replace(ended(loop, Outcome.DRY_RUN, "would have started", now=NOW), run=run(number, hours=1.0))
+    assert [found.run.name for found in loop.history[:3]] == ["api-1", "api-2", "api-3"]
+    assert len(loop.history) == MOST_RECORDS
+    assert loop.history[-1].run.name == "api-128"
+
+
+def test_a_run_that_was_not_started_is_remembered_among_runs_that_were() -> None:
+    loop = Loop(run=run(99), history=tuple(record(number=number) for number in range(MOST_RECORDS)))
+    history = ended(loop, Outcome.DRY_RUN, "would have started", now=NOW).history
+    assert [found.run.name for found in history] == [f"api-{number}" for number in (*range(1, MOST_RECORDS), 99)]

@@ -51,6 +51,21 @@ def test_the_trial_of_a_model(_: str, rollout: Rollout, trial: Trial) -> None:
     assert (found.message == "gate errors failed") == (trial is Trial.REJECTED)
 
 
+def test_the_numbers_of_a_roll_out_are_no_news_of_the_loop() -> None:
+    views = [
+        view_of(
+            replace(ON_ITS_WAY, why=f"gate errors has {count} of 500 requests"),
+            revision=revision,
+            spec_digest="s1",
+            is_served=False,
+            pin=None,
+        )
+        for count in (1, 2)
+        for revision in ("new", "")
+    ]
+    assert {view.message for view in views} == {"the roll-out of revision new is Progressing"}
+
+
 def test_a_model_that_serves_already_is_not_rejected_with_an_edit_of_other_fields() -> None:
     rollout = replace(IDLE, phase=Phase.ROLLED_BACK, rejected=(REJECTED,))
     assert view_of(rollout, revision="new", spec_digest="s1", is_served=True, pin=None).trial is Trial.PROMOTED
@@ -66,7 +81,7 @@ BUSY: list[tuple[Rollout | None, str | None, BlockedReason | None, str]] = [
     (IDLE, None, None, ""),
     (replace(IDLE, phase=Phase.ABORTED), None, None, ""),
     (replace(IDLE, phase=Phase.BAKING), None, BlockedReason.BAKING, "revision old bakes"),
-    (replace(ON_ITS_WAY, why="waits"), None, BlockedReason.ROLLOUT_IN_PROGRESS, "revision new is Progressing: waits"),
+    (replace(ON_ITS_WAY, why="waits"), None, BlockedReason.ROLLOUT_IN_PROGRESS, "revision new is Progressing"),
     (IDLE, "old", BlockedReason.ROLLOUT_IN_PROGRESS, "spec.model.pin keeps revision old"),
 ]
 

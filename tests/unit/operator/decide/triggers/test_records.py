@@ -23,6 +23,7 @@ WHOLE = TriggerMemory(
     fired_key="fedcba9876543210",
     baseline=Share(right=950.5, labels=1000.25),
     slot=BEGAN + timedelta(seconds=4),
+    shown_at=BEGAN + timedelta(seconds=4),
     token="",
 )
 

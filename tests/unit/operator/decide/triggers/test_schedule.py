@@ -8,7 +8,7 @@ import pytest
 from trigger_walks import BEGAN, DAY, FIRING, HOUR, INACTIVE, MINUTE, UNKNOWN, Walk, trigger
 
 from tuneloop_operator.decide.model_deployment.retraining.triggers.accept import trigger_refusals
-from tuneloop_operator.decide.model_deployment.retraining.triggers.schedule import newest_slot
+from tuneloop_operator.decide.model_deployment.retraining.triggers.schedule import newest_slot, seconds_to_look
 
 DAILY = trigger("schedule", schedule="30 2 * * *")
 IN_BERLIN = {"timeZone": "Europe/Berlin"}
@@ -125,3 +125,16 @@ def test_acceptance_takes_what_works():
 def test_the_first_look_is_not_after_the_begin():
     assert newest_slot(DAILY, BEGAN) == datetime(2026, 3, 2, 2, 30, tzinfo=UTC)
     assert newest_slot(DAILY, datetime(2026, 3, 2, 2, 30, 0, 500, tzinfo=UTC)) == datetime(2026, 3, 2, 2, 30, tzinfo=UTC)  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", ["30 2 * * *", "*/7 2 * * *", "0 0 * * 0"])
+@pytest.mark.parametrize("day", [datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)], ids=str)
+def test_who_sleeps_between_looks_misses_no_time(day: datetime, schedule: str):
+    fields = IN_BERLIN | {"schedule": schedule}
+    end, now, found, looks = day + timedelta(days=3), day, [], 0
+    while now < end:
+        found.append(f"{newest_slot(trigger('schedule', **fields), now):%d %H:%M}")
+        now += timedelta(seconds=seconds_to_look(trigger("schedule", **fields), now))
+        looks += 1
+    assert sorted({*found} - {found[0]}) == slots(day, end, **fields)
+    assert looks <= 3 * (24 * 6 + 20)

@@ -13,7 +13,8 @@ from tuneloop_operator.decide.model_deployment.retraining.triggers import (
     promql,
     schedule,
 )
-from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import begun
+from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import begun, fields_of
+from tuneloop_operator.state.conditions import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +48,12 @@ KINDS: dict[TriggerType, TriggerKind] = {
 def queries_of(trigger: Trigger, about: About, *, now: datetime) -> tuple[TriggerQuery, ...]:
     """Return what is to be asked of Prometheus now."""
     return KINDS[trigger.type].queries(trigger, about, now)
+
+
+def subject_of(trigger: Trigger, about: About) -> str:
+    """Return what the answers to `queries_of` are about. An answer about another subject, such as the revision before a promotion, says nothing."""
+    subject = about.revision if KINDS[trigger.type].is_of_revision else stamp(about.cutoff)
+    return f"{subject}/{fields_of(trigger)}"
 
 
 def judged(

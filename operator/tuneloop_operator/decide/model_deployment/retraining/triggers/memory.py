@@ -48,6 +48,8 @@ class TriggerMemory:
     """Of accuracy: the first labels of the revision."""
     slot: datetime | None = None
     """Of a schedule: the newest time that has come."""
+    shown_at: datetime | None = None
+    """When what it says was last written for people."""
     token: str | None = None
     """Of a manual trigger: digest of the token that asks for nothing any more; None: not looked at yet."""
 
@@ -62,13 +64,18 @@ class Judged:
 
 def begun(trigger: Trigger, memory: TriggerMemory | None, *, revision: str) -> TriggerMemory:
     """Return the memory to go on with: that of these fields and this revision, or an empty one."""
-    given = trigger.to_wire()
-    fields = digest_of({name: given[name] for name in given if name not in {"name", "action"}})[:_KEY_DIGITS]
+    fields = fields_of(trigger)
     if memory is None or memory.name != trigger.name or memory.revision != revision:
         return TriggerMemory(name=trigger.name, fields=fields, revision=revision)
     if memory.fields != fields:
         return TriggerMemory(name=trigger.name, fields=fields, revision=revision, baseline=memory.baseline)
     return memory
+
+
+def fields_of(trigger: Trigger) -> str:
+    """Return the digest of what a trigger watches."""
+    given = trigger.to_wire()
+    return digest_of({name: given[name] for name in given if name not in {"name", "action"}})[:_KEY_DIGITS]
 
 
 def key_of(memory: TriggerMemory, *what: str | int) -> str:

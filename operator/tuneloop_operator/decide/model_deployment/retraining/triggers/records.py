@@ -28,6 +28,7 @@ def written_trigger(memory: TriggerMemory) -> TriggerMemoryStatus:
         fired_key=memory.fired_key or None,
         baseline=None if baseline is None else ShareStatus(right=baseline.right, labels=baseline.labels),
         slot=_stamp(memory.slot),
+        shown_at=_stamp(memory.shown_at),
         token=memory.token,
     )
 
@@ -47,6 +48,7 @@ def read_trigger(status: TriggerMemoryStatus) -> TriggerMemory:
         fired_key=status.fired_key or "",
         baseline=None if baseline is None else Share(right=baseline.right, labels=baseline.labels),
         slot=_moment(status.slot),
+        shown_at=_moment(status.shown_at),
         token=status.token,
     )
 

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 DEFAULT_ZONE = "Etc/UTC"
 DEFAULT_DEADLINE = "1h"
 _LEAST_DEADLINE = 60.0
-"""Seconds. Deployments are looked at every half minute."""
+"""Seconds. A look may come late, as after a change of the leader."""
+_LONGEST_SLEEP = 600.0
+"""Seconds. The clock may be set, and the rules of a time zone may change."""
 
 
 def queries(trigger: Trigger, about: About, now: datetime) -> tuple[TriggerQuery, ...]:  # noqa: ARG001  (as all triggers)
@@ -55,7 +57,7 @@ def judge(
         memory = replace(memory, slot=slot, fired_key=key_of(memory, stamp(slot)))
     if not memory.fired_key:
         return reported(trigger, memory, TriggerState.INACTIVE, "no time has come since the first look", now=now)
-    deadline = max(seconds(trigger.starting_deadline or DEFAULT_DEADLINE), _LEAST_DEADLINE)
+    deadline = _deadline(trigger)
     if memory.fired_key in about.handled:
         state, reason = TriggerState.INACTIVE, f"the run of {stamp(slot)} was started"
     elif (now - slot).total_seconds() <= deadline:
@@ -65,12 +67,28 @@ def judge(
     return reported(trigger, memory, state, reason, now=now)
 
 
+def seconds_to_look(trigger: Trigger, now: datetime) -> float:
+    """Return the seconds until a look may find something else: the next time, or the end of the deadline of the newest one."""
+    if schedule_problem(trigger) or zone_problem(trigger):
+        return _LONGEST_SLEEP
+    zone = ZoneInfo(trigger.time_zone or DEFAULT_ZONE)
+    following, newest = next(CronSim(trigger.schedule or "", now.astimezone(zone)), None), newest_slot(trigger, now)
+    times = [following] if following else []
+    times += [newest + timedelta(seconds=_deadline(trigger))] if newest else []
+    waits = [(time - now).total_seconds() + 1.0 for time in times if time >= now]
+    return min((*waits, _LONGEST_SLEEP))
+
+
 def newest_slot(trigger: Trigger, now: datetime) -> datetime | None:
     """Return the newest time of an accepted schedule that is not after now, in UTC; None: there is none."""
     zone = ZoneInfo(trigger.time_zone or DEFAULT_ZONE)
     after = now.replace(microsecond=0) + timedelta(seconds=1)
     slot = next(CronSim(trigger.schedule or "", after.astimezone(zone), reverse=True), None)
     return None if slot is None else slot.astimezone(UTC)
+
+
+def _deadline(trigger: Trigger) -> float:
+    return max(seconds(trigger.starting_deadline or DEFAULT_DEADLINE), _LEAST_DEADLINE)
 
 
 def schedule_problem(trigger: Trigger) -> str:
