@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.data.steps import keep_splits_apart
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.text_key import text_key
-from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 from tuneloop_trainer.prepare import locate_sources
 
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC).timestamp()
@@ -153,6 +154,17 @@ def test_what_is_no_file_of_rows_is_passed_over_and_named(tmp_path, caplog, make
     assert [label for _, label in rows_of(tmp_path)] == ["good"]
     assert taken(tmp_path).facts["files"] == 1
     assert "feedback://reviews/0.jsonl: is no plain file, and is passed over" in caplog.text
+
+
+def test_a_scratch_folder_without_room_is_named(tmp_path):
+    write(tmp_path / "rows", [row(str(number), text="x" * 1000) for number in range(4000)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="the rows of feedback cannot be collected: "):
+            taken(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_that_a_server_removes_at_this_moment_has_no_rows(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from tuneloop_api.contract.feedback_row import SHARD_SUFFIX, FeedbackRow
 from tuneloop_trainer.data.text_key import text_key
-from tuneloop_trainer.errors import DataError
+from tuneloop_trainer.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,20 +109,30 @@ def labelled_texts(folder: Path, *, cutoff: float, scratch: Path, name: str) -> 
     """Read all files of a folder up to the cutoff.
 
     cutoff: seconds since 1970; feedback that came later does not count. scratch: for the database. name: of the source, for messages.
-    Raises DataError for a row of a newer release.
+    Raises DataError for a row of a newer release, StorageError if the scratch folder has no room.
     """
-    with closing(sqlite3.connect(scratch / "feedback.sqlite")) as database:
-        for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
-            database.execute(f"PRAGMA {setting}")
-        database.execute(_TABLE)
-        found = LabelledTexts(database)
-        for path in sorted(folder.glob(f"*{SHARD_SUFFIX}")) if folder.is_dir() else ():
-            if (file := _opened(path, name=f"{name}/{path.name}")) is not None:
-                found.counts["files"] += 1
-                with file:
-                    _read(file, found, cutoff=cutoff, name=f"{name}/{path.name}")
-        found.finish()
-        yield found
+    try:
+        with closing(sqlite3.connect(scratch / "feedback.sqlite")) as database:
+            for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
+                database.execute(f"PRAGMA {setting}")
+            database.execute(_TABLE)
+            found = LabelledTexts(database)
+            _read_all(folder, found, cutoff=cutoff, name=name)
+            found.finish()
+            yield found
+    except sqlite3.OperationalError as error:
+        raise StorageError(
+            f"{scratch}: the rows of feedback cannot be collected: {error}",
+            hint="the scratch folder of the node needs as much room as the rows of feedback have",
+        ) from error
+
+
+def _read_all(folder: Path, found: LabelledTexts, *, cutoff: float, name: str) -> None:
+    for path in sorted(folder.glob(f"*{SHARD_SUFFIX}")) if folder.is_dir() else ():
+        if (file := _opened(path, name=f"{name}/{path.name}")) is not None:
+            found.counts["files"] += 1
+            with file:
+                _read(file, found, cutoff=cutoff, name=f"{name}/{path.name}")
 
 
 def _opened(path: Path, *, name: str) -> BinaryIO | None:
