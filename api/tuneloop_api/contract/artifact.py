@@ -6,9 +6,9 @@ and of each file covers the whole artifact. The digest finds damage and mix-ups;
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from tuneloop_api.contract.results import Measured
 from tuneloop_api.wire.canonical import digest_of
@@ -81,7 +81,7 @@ class Manifest(MessageModel):
     """Class names in the order of their ids."""
     max_tokens: int
     """Longer texts were cut to this many tokens in training; the server does the same."""
-    temperature: float
+    temperature: Annotated[float, Field(gt=0)]
     """Divide logits by this for calibrated confidence; fitted on the validation split."""
     metrics: list[Measured]
     lineage: dict[str, Any]

@@ -34,7 +34,6 @@ def row_of(
     predicted_label: None if its name is not known here. labels: of the model, in the order of their ids. text_rate: part of the predictions whose
     text may be kept. now: seconds since 1970.
     """
-    label = labels[item.label] if isinstance(item.label, int) else item.label
     return FeedbackRow(
         predicted_at=float(predicted.at),
         labelled_at=round(now, 3),
@@ -42,11 +41,23 @@ def row_of(
         predicted=predicted_label,
         confidence_bin=predicted.confidence_bin,
         correct=is_correct,
-        label=predicted_label if item.correct else label,
+        label=_label(item, predicted, predicted_label=predicted_label, labels=labels),
         text=item.input if may_keep_text(predicted, rate=text_rate) and _can_be_written(item.input) else None,
         token=_token_id(item.token),
         source=item.source,
     )
+
+
+def _label(
+    item: FeedbackItem, predicted: Predicted, *, predicted_label: str | None, labels: Sequence[str]
+) -> str | None:
+    """Return the name of the label that was right; None if feedback does not say it, or by an id of another revision whose labels have another order."""
+    if item.correct or item.label == predicted.class_id:
+        return predicted_label
+    if not isinstance(item.label, int):
+        return item.label
+    is_same_order = predicted.class_id < len(labels) and labels[predicted.class_id] == predicted_label
+    return labels[item.label] if is_same_order else None
 
 
 def may_keep_text(predicted: Predicted, *, rate: float) -> bool:

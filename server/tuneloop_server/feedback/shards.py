@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ MOST_SHARD_BYTES = 64 * 1024 * 1024
 _CLOCKS_DIFFER_SECONDS = 3600
 """The files of a day stay so much longer: another server's clock may be behind, and that server still write."""
 _RANDOM_BYTES = 8
-_DAY_CHARACTERS = len("2026-11-30")
+_NAME = re.compile(rf"(\d{{4}}-\d{{2}}-\d{{2}})-[0-9a-f]{{{2 * _RANDOM_BYTES}}}{re.escape(SHARD_SUFFIX)}", re.ASCII)
 _EPOCH = date(1970, 1, 1)
 _FILE_MODE, _FOLDER_MODE = 0o640, 0o750
 
@@ -51,11 +52,20 @@ class Shards:
             self._append(day, b"".join(text for _, text in of_day))
 
     def remove_old(self, *, now: float) -> int:
-        """Remove the files of days that have been over for longer than the retention; return how many. Raises OSError. now: seconds since 1970."""
+        """Remove the files of days that have been over for longer than the retention; return how many. now: seconds since 1970.
+
+        Raises OSError if a file cannot be removed; the others are.
+        """
         kept_from = now - self._retention_seconds - _CLOCKS_DIFFER_SECONDS
         old = [path for day, path in self._shards() if (day + 1) * DAY_SECONDS < kept_from]
+        failures = []
         for path in old:
-            path.unlink(missing_ok=True)  # all servers remove
+            try:
+                path.unlink(missing_ok=True)  # all servers remove
+            except OSError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return len(old)
 
     def close(self) -> None:
@@ -113,8 +123,9 @@ class Shards:
         if not self._folder.is_dir():
             return
         for path in sorted(self._folder.glob(f"*{SHARD_SUFFIX}")):
-            with suppress(ValueError):
-                yield (date.fromisoformat(path.name[:_DAY_CHARACTERS]) - _EPOCH).days, path
+            if name := _NAME.fullmatch(path.name):
+                with suppress(ValueError):  # there is no such day
+                    yield (date.fromisoformat(name[1]) - _EPOCH).days, path
 
 
 def _sync_folder(folder: Path) -> None:

@@ -60,13 +60,15 @@ class Bootstrap:
     def bca_of_sums(
         self, rows: NDArray[Any], statistic: Callable[[NDArray[Any]], Floats], *, level: float
     ) -> tuple[float, float] | tuple[None, None]:
-        """Return the one-sided lower and upper BCa limits of a statistic of sums, as in `of_sums`; None where the rows give none.
+        """Return the one-sided lower and upper BCa limits of a statistic of sums, as in `of_sums`; None where every resample has the same value.
 
         level: the most probability that one of them is on the wrong side. Source: Efron and Tibshirani 1993, chapter 14.3.
         """
         kinds, counts = np.unique(rows, axis=0, return_counts=True)
         value, total = float(statistic(rows.sum(axis=0))), rows.sum(axis=0)
         drawn = np.concatenate([statistic(times @ kinds) for times in self._counts(counts)])
+        if drawn.min() == drawn.max():
+            return None, None
         below = ((drawn < value).mean() + (drawn <= value).mean()) / 2
         without = statistic(total - kinds)  # each kind of row left out once
         distances = np.average(without, weights=counts) - without

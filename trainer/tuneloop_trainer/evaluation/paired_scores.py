@@ -1,7 +1,8 @@
 """The gain of one model over another on the same rows, with one-sided limits.
 
 Rows of one right or wrong answer each have exact limits. Where a row counts more (spans), or rows belong together (groups), whole groups are drawn: limits by the
-bias-corrected and accelerated bootstrap (BCa; Efron and Tibshirani 1993, chapter 14).
+bias-corrected and accelerated bootstrap (BCa; Efron and Tibshirani 1993, chapter 14). It has none where all groups have the same gain: there limits say how many
+groups of another kind there may be that did not come (Clopper and Pearson, Biometrika 26 (1934) 404–413).
 
 Shapes: N = rows of the set, n = rows of a slice, K = sums that the metric is made of.
 """
@@ -72,11 +73,7 @@ def compare_scores(
     if is_exact:
         gain = gain_of_pairs(challenger_only, champion_only, len(both), level=level)
     else:
-        low, high = bootstrap.bca_of_sums(
-            both.reshape(len(both), -1),
-            lambda sums: scores.statistic(_of(sums, both, 0)) - scores.statistic(_of(sums, both, 1)),
-            level=level,
-        )
+        low, high = _limits(scores, both, bootstrap=bootstrap, level=level)
         discordant = int((both[:, 0] != both[:, 1]).any(axis=1).sum())
         gain = Gain(value=challenger - champion, low=low, high=high, discordant=discordant)
     return PairedResult(
@@ -87,6 +84,28 @@ def compare_scores(
         gain=gain,
         method="paired-exact" if is_exact else "clustered-bca",
     )
+
+
+def _limits(
+    scores: PairedScores, both: Integers, *, bootstrap: Bootstrap, level: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the limits of the gain on groups of rows, [groups, 2, K]."""
+
+    def gain(sums: NDArray[Any]) -> Floats:
+        return scores.statistic(_of(sums, both, 0)) - scores.statistic(_of(sums, both, 1))
+
+    rows = both.reshape(len(both), -1)
+    limits = bootstrap.bca_of_sums(rows, gain, level=level)
+    gains = gain(rows)
+    if limits == (None, None) and gains.min() == gains.max():
+        return _limits_of_agreement(float(gains[0]), groups=len(rows), level=level)
+    return limits
+
+
+def _limits_of_agreement(gain: float, *, groups: int, level: float) -> tuple[float, float]:
+    """Return the limits where every group has this gain, in [-1, 1]: groups that did not come have a share of at most 1 − level^(1 / groups), and any gain."""
+    absent = 1.0 - level ** (1.0 / groups)
+    return gain - absent * (gain + 1.0), gain + absent * (1.0 - gain)
 
 
 def _of(sums: NDArray[Any], both: Integers, model: int) -> NDArray[Any]:

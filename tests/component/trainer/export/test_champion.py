@@ -12,6 +12,7 @@ from finished_runs import RunMaker, invented_rows
 
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.export.champion.artifact import open_champion
+from tuneloop_trainer.export.champion.preview import notes_on_champion
 from tuneloop_trainer.export.champion.rows import recent_rows
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.export.verify import verify_artifact
@@ -122,6 +123,10 @@ def other_labels(folder: Path) -> dict[str, str]:
     return edited(folder, labels=["negative", "neutral"])
 
 
+def no_temperature(folder: Path) -> dict[str, str]:
+    return edited(folder, temperature=0)
+
+
 def other_digest(folder: Path) -> dict[str, str]:
     return {"digest": f"sha256:{64 * '0'}"}
 
@@ -143,6 +148,7 @@ def edited(folder: Path, **fields: object) -> dict[str, str]:
         (other_digest, "is no whole artifact: .*manifest.json: has the digest sha256:.*, sha256:0+ is expected"),
         (gone, "is no whole artifact: .*manifest.json: cannot be read: No such file or directory"),
         (other_task, "is a model for token-classification, this job is for text-classification"),
+        (no_temperature, "is no whole artifact: .*manifest.json: is no manifest of an artifact: 1 validation error for Manifest\ntemperature"),
         (other_labels, "has the labels negative, neutral; this job has negative, positive"),
     ],
 )
@@ -165,16 +171,48 @@ def test_a_champion_that_was_damaged_after_training_fails_the_export_and_leaves_
     assert not (Path(config.paths.job_dir) / "artifact").exists()
 
 
-def test_a_champion_with_another_tokenizer_is_refused(runs, base, posts, served, tmp_path):
+@pytest.fixture
+def other_tokenizer(served, tmp_path) -> Path:
+    """The artifact, whole by its manifest, with two words of its tokenizer swapped."""
     champion = champion_of(served, tmp_path / "harmed")
     path = champion / "model/tokenizer.json"
     tokens = json.loads(path.read_bytes())
     vocabulary = tokens["model"]["vocab"]
     vocabulary["good"], vocabulary["bad"] = vocabulary["bad"], vocabulary["good"]
     path.write_text(json.dumps(tokens))
-    whole = champion_of(champion, tmp_path / "whole")
+    return champion_of(champion, tmp_path / "whole")
+
+
+def test_a_champion_with_another_tokenizer_is_refused(runs, base, posts, other_tokenizer):
     with pytest.raises(ConfigError, match="the champion's tokenizer reads row [0-9]+ of the golden set otherwise"):
-        compared(runs, base, posts, whole)
+        compared(runs, base, posts, other_tokenizer)
+
+
+def previewed(runs, base, champion: Path, **asked):
+    """Return what `prepare` says of a champion."""
+    place = f"now-{len(asked)}"
+    config = good_run(runs, base, place=place, compare_with={"uri": f"file://{champion}", **asked})
+    return notes_on_champion(config, Path(config.paths.datasets) / "d1", labels=LABELS)
+
+
+def test_a_champion_with_another_tokenizer_is_refused_before_any_gpu_is_held(runs, base, other_tokenizer):
+    with pytest.raises(ConfigError, match="the champion's tokenizer reads row [0-9]+ of the golden set otherwise"):
+        previewed(runs, base, other_tokenizer)
+
+
+def test_a_champion_whose_tokenizer_is_damaged_is_refused_before_any_gpu_is_held(runs, base, served, tmp_path):
+    champion = champion_of(served, tmp_path / "harmed")
+    (champion / "model/tokenizer.json").write_text("{}")
+    with pytest.raises(ConfigError, match="the champion's tokenizer cannot be loaded: "):
+        previewed(runs, base, champion_of(champion, tmp_path / "whole"))
+
+
+def test_a_champion_that_can_be_compared_has_no_note_but_of_its_recent_rows(runs, base, served, tmp_path):
+    assert previewed(runs, base, served) == []
+    source = rows_file(tmp_path / "week.csv", [("a new one, fine and good", "positive")])
+    assert previewed(runs, base, served, recent=[{"uri": f"file://{source}"}]) == [
+        "1 recent rows are compared with the champion"
+    ]
 
 
 def rows_file(path: Path, rows: list[tuple[str, str]]) -> Path:

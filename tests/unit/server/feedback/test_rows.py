@@ -54,6 +54,21 @@ def test_the_label_of_a_row_has_its_name(server, given, label):
     assert [row.label for row in server.written()] == [label]
 
 
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        pytest.param({"label": 1}, "positive", id="the id of what was predicted"),
+        pytest.param({"label": 0}, None, id="another id, which is another label here"),
+        pytest.param({"label": "neutral"}, "neutral", id="a name"),
+        pytest.param({"correct": True}, "positive", id="right"),
+    ],
+)
+def test_an_id_is_of_the_revision_that_predicted_whose_labels_may_have_another_order(server, tmp_path, given, label):
+    before = FeedbackServer(tmp_path, revision="03ab11f0", labels=("negative", "positive"), rows=tmp_path / "before")
+    server.take(before.predict("positive"), **given)
+    assert [row.label for row in server.written()] == [label]
+
+
 def test_a_text_that_is_not_the_predicted_one_is_refused_and_nothing_is_kept(server):
     with pytest.raises(RefusedFeedback, match="^input: is not the text that this token was given for") as refused:
         server.take(server.predict(text=TEXT), "negative", text="a poisoned text")

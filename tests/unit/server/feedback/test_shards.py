@@ -14,6 +14,7 @@ from tuneloop_server.feedback.cohorts import DAY_SECONDS
 from tuneloop_server.feedback.shards import Shards
 
 HOUR = 3600
+RANDOM = "0123456789abcdef"
 
 
 def shards(folder, **changes):
@@ -108,8 +109,37 @@ def test_the_files_of_a_day_go_when_the_day_has_been_over_for_the_retention_and_
 
 
 def test_files_of_others_are_never_removed(tmp_path):
-    for name in ("notes.jsonl", "2026-13-01-x.jsonl", "2020-01-01-x.txt"):
+    for name in (
+        "notes.jsonl",
+        f"2026-13-01-{RANDOM}.jsonl",
+        f"2020-01-01-{RANDOM}.txt",
+        "2020-01-01-relabelled.jsonl",
+    ):
         (tmp_path / name).write_text("")
     assert shards(tmp_path).remove_old(now=NOON) == 0
     assert shards(tmp_path / "absent").remove_old(now=NOON) == 0
-    assert len([*tmp_path.iterdir()]) == 3
+    assert len([*tmp_path.iterdir()]) == 4
+
+
+def test_what_cannot_be_removed_keeps_no_other_file(tmp_path):
+    (tmp_path / f"2020-01-01-{RANDOM}.jsonl").mkdir()
+    (tmp_path / f"2020-01-02-{RANDOM}.jsonl").write_text("")
+    with pytest.raises(OSError, match=rf"2020-01-01-{RANDOM}"):
+        shards(tmp_path).remove_old(now=NOON)
+    assert [path.name for path in tmp_path.iterdir()] == [f"2020-01-01-{RANDOM}.jsonl"]
+
+
+def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
+    target = tmp_path / "target"
+    target.write_text("of somebody else")
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / f"2020-01-01-{RANDOM}.jsonl").symlink_to(target)
+    assert shards(tmp_path / "rows").remove_old(now=NOON) == 1
+    assert target.read_text() == "of somebody else"
+
+
+def test_a_clock_that_goes_back_over_midnight_leaves_each_row_in_the_file_of_its_day(tmp_path):
+    midnight = NOON + DAY_SECONDS / 2
+    shards(tmp_path).write([(midnight - 1, b"a\n"), (midnight + 1, b"b\n"), (midnight - 2, b"c\n")])
+    found = sorted((path.name[:10], path.read_bytes()) for path in tmp_path.iterdir())
+    assert found == [("2026-11-30", b"a\n"), ("2026-11-30", b"c\n"), ("2026-12-01", b"b\n")]

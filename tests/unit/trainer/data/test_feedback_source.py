@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.data.steps import keep_splits_apart
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.text_key import text_key
-from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 from tuneloop_trainer.prepare import locate_sources
 
 NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC).timestamp()
@@ -132,6 +135,48 @@ def test_damaged_lines_and_one_that_a_crash_has_cut_are_passed_over(tmp_path, da
     (tmp_path / "rows" / "2026-12-01-x.jsonl").write_bytes(line(row("b", "bad", at=NOON - 1)) + damage)
     assert [label for _, label in rows_of(tmp_path)] == ["good", "bad"]
     assert taken(tmp_path).facts["damagedLines"] == (0 if not damage.endswith(b"\n") else 1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda path, rows: path.mkdir(), id="a folder"),
+        pytest.param(lambda path, rows: os.mkfifo(path), id="a pipe, from which nothing comes"),
+        pytest.param(lambda path, rows: path.symlink_to(rows), id="a link to rows elsewhere"),
+        pytest.param(lambda path, rows: path.symlink_to("/dev/zero"), id="a link to a device without end"),
+        pytest.param(lambda path, rows: path.symlink_to("gone"), id="a link to nothing"),
+    ],
+)
+def test_what_is_no_file_of_rows_is_passed_over_and_named(tmp_path, caplog, make):
+    write(tmp_path / "elsewhere", [row("b", "bad")])
+    write(tmp_path / "rows", [row("a")])
+    make(tmp_path / "rows" / "0.jsonl", tmp_path / "elsewhere" / "2026-11-30-0.jsonl")
+    assert [label for _, label in rows_of(tmp_path)] == ["good"]
+    assert taken(tmp_path).facts["files"] == 1
+    assert "feedback://reviews/0.jsonl: is no plain file, and is passed over" in caplog.text
+
+
+def test_a_scratch_folder_without_room_is_named(tmp_path):
+    write(tmp_path / "rows", [row(str(number), text="x" * 1000) for number in range(4000)])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match="the rows of feedback cannot be collected: "):
+            taken(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_a_server_removes_at_this_moment_has_no_rows(tmp_path, monkeypatch):
+    write(tmp_path / "rows", [row("a", "bad")], [row("b")])
+    first, second = sorted((tmp_path / "rows").iterdir())
+
+    def found(*_: object):
+        first.unlink()
+        return [first, second]
+
+    monkeypatch.setattr(Path, "glob", found)
+    assert [label for _, label in rows_of(tmp_path)] == ["good"]
 
 
 def test_a_row_of_a_newer_release_is_an_error_and_not_passed_over(tmp_path):

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tuneloop_api.statistics.challenger import gain_of_pairs
+from tuneloop_api.statistics.challenger import Rules, Verdict, gain_of_pairs, non_inferiority
 from tuneloop_trainer.evaluation.classification import paired_rows
 from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.paired_scores import compare_scores
 from tuneloop_trainer.evaluation.predictions import Predictions
-from tuneloop_trainer.evaluation.spans import paired_spans, span_f1
+from tuneloop_trainer.evaluation.spans import f1, paired_spans, span_f1
 
 CLASSES = ["negative", "positive"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
@@ -112,6 +112,41 @@ def test_the_bootstrap_is_that_of_scipy(rows):
 
 def test_rows_that_all_agree_give_no_limits():
     assert BOOTSTRAP.bca_of_sums(np.ones((20, 2)), lambda sums: sums[..., 0] / sums[..., 1], level=0.05) == (None, None)
+
+
+@pytest.mark.parametrize("rows", [6, 12, 24, 25])
+def test_rounding_makes_no_limits_of_rows_that_all_agree(rows):
+    sums = np.tile([3, 3, 3, 1, 3, 3], (rows, 1))
+    limits = BOOTSTRAP.bca_of_sums(sums, lambda of: f1(of[..., :3]) - f1(of[..., 3:]), level=0.05)
+    assert limits == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        pytest.param(4, Verdict.INCONCLUSIVE, id="four say nothing"),
+        pytest.param(5, Verdict.WORSE, id="five do"),
+        pytest.param(50, Verdict.WORSE, id="fifty do"),
+    ],
+)
+def test_a_type_that_the_challenger_never_finds_and_the_champion_always_does_blocks(rows, verdict):
+    truth, challenger = [3] * rows, [0] * rows
+    _, places = paired_spans(predictions(truth, challenger, lengths=[1] * rows, classes=4), np.array(truth), TAGS)
+    found = compare_scores(places, groups=None, bootstrap=BOOTSTRAP, level=0.05)
+    assert (found.challenger, found.champion) == (0.0, 1.0)
+    assert non_inferiority(found.gain, Rules(margin=0.03, min_improvement=0.0)) is verdict
+
+
+@pytest.mark.parametrize("groups", [5, 30, 200])
+def test_limits_of_groups_that_all_agree_are_no_closer_than_those_of_as_many_rows(groups):
+    truth = np.zeros(groups, dtype=np.int64)
+    rows = paired_rows(predictions(truth, truth), truth + 1, CLASSES)[0]
+    twice = paired_rows(predictions(np.repeat(truth, 2), np.repeat(truth, 2)), np.repeat(truth, 2) + 1, CLASSES)[0]
+    exact = compare_scores(rows, groups=None, bootstrap=BOOTSTRAP, level=0.05).gain
+    grouped = compare_scores(twice, groups=np.repeat(np.arange(groups), 2), bootstrap=BOOTSTRAP, level=0.05).gain
+    assert (grouped.value, grouped.high) == (1.0, 1.0)
+    assert -1.0 < grouped.low <= exact.low
+    assert (grouped.low > 0) == (exact.low > 0)
 
 
 def test_a_slice_keeps_the_groups_of_its_own_rows():

@@ -5,8 +5,12 @@ The rows are collected in a database in a scratch folder, so that they need not 
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import os
 import sqlite3
+import stat
 from collections import Counter
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,12 +19,13 @@ from pydantic import ValidationError
 
 from tuneloop_api.contract.feedback_row import SHARD_SUFFIX, FeedbackRow
 from tuneloop_trainer.data.text_key import text_key
-from tuneloop_trainer.errors import DataError
+from tuneloop_trainer.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LOG = logging.getLogger(__name__)
 _LONGEST_LINE = 16 * 1024 * 1024
 """Bytes. A server takes bodies of 1 MiB."""
 _TABLE = """
@@ -104,19 +109,47 @@ def labelled_texts(folder: Path, *, cutoff: float, scratch: Path, name: str) -> 
     """Read all files of a folder up to the cutoff.
 
     cutoff: seconds since 1970; feedback that came later does not count. scratch: for the database. name: of the source, for messages.
-    Raises DataError for a row of a newer release.
+    Raises DataError for a row of a newer release, StorageError if the scratch folder has no room.
     """
-    with closing(sqlite3.connect(scratch / "feedback.sqlite")) as database:
-        for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
-            database.execute(f"PRAGMA {setting}")
-        database.execute(_TABLE)
-        found = LabelledTexts(database)
-        for path in sorted(folder.glob(f"*{SHARD_SUFFIX}")) if folder.is_dir() else ():
+    try:
+        with closing(sqlite3.connect(scratch / "feedback.sqlite")) as database:
+            for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
+                database.execute(f"PRAGMA {setting}")
+            database.execute(_TABLE)
+            found = LabelledTexts(database)
+            _read_all(folder, found, cutoff=cutoff, name=name)
+            found.finish()
+            yield found
+    except sqlite3.OperationalError as error:
+        raise StorageError(
+            f"{scratch}: the rows of feedback cannot be collected: {error}",
+            hint="the scratch folder of the node needs as much room as the rows of feedback have",
+        ) from error
+
+
+def _read_all(folder: Path, found: LabelledTexts, *, cutoff: float, name: str) -> None:
+    for path in sorted(folder.glob(f"*{SHARD_SUFFIX}")) if folder.is_dir() else ():
+        if (file := _opened(path, name=f"{name}/{path.name}")) is not None:
             found.counts["files"] += 1
-            with path.open("rb") as file:
+            with file:
                 _read(file, found, cutoff=cutoff, name=f"{name}/{path.name}")
-        found.finish()
-        yield found
+
+
+def _opened(path: Path, *, name: str) -> BinaryIO | None:
+    """Return a file of rows; None if it is gone, or no plain file: whoever may write to the claim must not lead the job elsewhere, nor make it wait."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:  # a server has removed it, for its retention is over
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    LOG.warning("%s: is no plain file, and is passed over", name)
+    return None
 
 
 def _read(file: BinaryIO, found: LabelledTexts, *, cutoff: float, name: str) -> None:

@@ -23,7 +23,7 @@ from tuneloop_api.contract.champion import (
 )
 from tuneloop_api.statistics.challenger import LEVEL, Rules, outcome_of
 from tuneloop_trainer.export.champion.artifact import Champion, model_digest, open_champion
-from tuneloop_trainer.export.champion.encode import as_split, cuts_of, encode_rows, require_same_tokens
+from tuneloop_trainer.export.champion.encode import as_split, cuts_of, encode_rows, require_same_tokens, tokenizer_of
 from tuneloop_trainer.export.champion.judge import Judging, Model, judge_set
 from tuneloop_trainer.export.champion.predict import predict_sets
 from tuneloop_trainer.export.champion.rows import golden_rows, recent_rows
@@ -144,7 +144,7 @@ def _predictions(
 
 
 def _splits(sets: list[RowSet], tokenizer: Any, champion: Champion, *, inputs: ExportInputs) -> _Splits:
-    other = load_tokenizer(champion.model)
+    other = tokenizer_of(champion)
     label_ids = {label: index for index, label in enumerate(inputs.prepared.resolved.labels)}
     own_splits, other_splits = [], []
     for rows in sets:

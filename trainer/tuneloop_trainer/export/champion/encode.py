@@ -14,14 +14,27 @@ from tuneloop_trainer.dataset.shard_writer import count_targets
 from tuneloop_trainer.dataset.shards import TokenizedSplit
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.champion.artifact import FIELD
+from tuneloop_trainer.failures import first_line
+from tuneloop_trainer.models.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tuneloop_trainer.export.champion.artifact import Champion
     from tuneloop_trainer.tasks.task import EncodedRow, Row, Task
 
 _AT_ONCE = 1024
 """Rows that a tokenizer gets at a time."""
+
+
+def tokenizer_of(champion: Champion) -> Any:
+    """Return the champion's tokenizer. Raises ConfigError if its files hold none."""
+    try:
+        return load_tokenizer(champion.model)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever transformers raises for files that it cannot read
+        raise ConfigError(f"{FIELD}: the champion's tokenizer cannot be loaded: {first_line(error)}") from error
 
 
 def encode_rows(rows: Sequence[Row], tokenizer: Any, *, task: Task, label_ids: Mapping[str, int]) -> list[EncodedRow]:

@@ -41,7 +41,7 @@ def predict_sets(
     beat: called with the fraction done. Raises StageError if the model cannot be loaded, NonFiniteLossError if its logits are not finite.
     """
     model = _load(folder, task=task)
-    named = [model.config.id2label[index] for index in range(model.config.num_labels)]
+    named = [str(model.config.id2label.get(index)) for index in range(model.config.num_labels)]
     if sorted(named) != sorted(labels):
         raise StageError(f"{folder}/config.json has the labels {named[:20]}, {list(labels)[:20]} are expected")
     order = [named.index(label) for label in labels]
