@@ -103,6 +103,20 @@ def test_an_answer_about_the_revision_before_says_nothing_of_the_one_that_was_pr
     asyncio.run(life())
 
 
+def test_an_answer_to_an_earlier_query_of_a_trigger_says_nothing() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await look(deployed, 7.0)
+        edited = QUERY | {"query": "sum(other)"}
+        await deployed.change(retraining=deployed.stored["spec"]["retraining"] | {"triggers": [edited]})
+        assert states(deployed)["complaints"] == "Unknown"
+        assert await look(deployed, 7.0) == ["sum(other)"]
+        assert states(deployed)["complaints"] == "Pending"
+
+    asyncio.run(life())
+
+
 def test_labels_that_a_run_has_read_are_not_counted_for_the_next_one() -> None:
     new_data = {"name": "labels", "type": "newData", "minNewSamples": 500}
 
