@@ -12,7 +12,7 @@ from retrained_in_memory import DAY, Retrained
 
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_operator.controller.queries import Queries
-from tuneloop_operator.prometheus.answer import Answer, Number
+from tuneloop_operator.prometheus.answer import Answer, Number, Unanswered
 from tuneloop_operator.prometheus.query import PromQL
 
 QUERY = {
@@ -24,13 +24,15 @@ QUERY = {
 }
 
 
-async def look(deployed: Retrained, value: float, *, later: float = 0.0) -> list[str]:
-    """Let one round of questions be answered with a number; return what was asked."""
+async def look(deployed: Retrained, value: float | Unanswered, *, later: float = 0.0) -> list[str]:
+    """Let one round of questions be answered with a number, or with none; return what was asked."""
     deployed.harness.now += timedelta(seconds=later)
     asked: list[str] = []
 
     async def ask(query: PromQL) -> Answer:
         asked.append(str(query))
+        if isinstance(value, Unanswered):
+            return value
         return Number(value=value, at=deployed.harness.now.timestamp())
 
     queries = Queries(deployed.harness.operator, ask=ask, clock=lambda: deployed.harness.now)
@@ -138,6 +140,42 @@ def test_without_data_nothing_fires() -> None:
         assert states(deployed)["complaints"] == "Unknown"
         assert deployed.condition("QualityDegraded") == ("Unknown", "NoData")
         assert deployed.created == []
+
+    asyncio.run(life())
+
+
+DOWN = Unanswered(verdict="Error", reason="no answer within 10 s")
+EMPTY = Unanswered(verdict="NoData", reason="the query has an empty result")
+
+
+def test_a_prometheus_that_fails_now_and_then_changes_no_state() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY | {"action": "Alert"}])
+        for _ in range(11):
+            await look(deployed, 7.0, later=60.0)
+        assert states(deployed)["complaints"] == "Firing"
+        before = len(deployed.harness.cluster.writes)
+        for _ in range(6):
+            await look(deployed, DOWN, later=30.0)
+        await look(deployed, 7.0, later=30.0)
+        assert states(deployed)["complaints"] == "Firing"
+        assert len(deployed.harness.cluster.writes) == before
+        for _ in range(7):
+            await look(deployed, DOWN, later=30.0)
+        assert states(deployed)["complaints"] == "Unknown"
+        assert deployed.loop["triggers"][0]["reason"] == DOWN.reason
+
+    asyncio.run(life())
+
+
+def test_an_empty_result_is_no_failure_and_counts_at_once() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await look(deployed, 7.0)
+        await look(deployed, EMPTY, later=30.0)
+        assert states(deployed)["complaints"] == "Unknown"
 
     asyncio.run(life())
 
