@@ -12,8 +12,10 @@ from retrained_in_memory import DAY, Retrained
 
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_operator.controller.queries import Queries
+from tuneloop_operator.decide.model_deployment.retraining_triggers import counted
 from tuneloop_operator.prometheus.answer import Answer, Number, Unanswered
 from tuneloop_operator.prometheus.query import PromQL
+from tuneloop_operator.state.gate_inputs import QueryAnswer
 
 QUERY = {
     "name": "complaints",
@@ -167,6 +169,30 @@ def test_a_prometheus_that_fails_now_and_then_changes_no_state() -> None:
         assert deployed.loop["triggers"][0]["reason"] == DOWN.reason
 
     asyncio.run(life())
+
+
+SEVEN = Number(value=7.0, at=START.timestamp())
+ANSWERS: list[tuple[str, str, list[Answer], list[Answer], float, bool]] = [
+    ("an error after a number", "trigger/complaints/a", [SEVEN], [DOWN], 30.0, True),
+    ("an error after an old number", "trigger/complaints/a", [SEVEN], [DOWN], 181.0, False),
+    ("one error of two answers", "trigger/accuracy/a", [SEVEN, SEVEN], [SEVEN, DOWN], 30.0, True),
+    ("an error after an error", "trigger/complaints/a", [DOWN], [DOWN], 30.0, False),
+    ("the first error", "trigger/complaints/a", [], [DOWN], 30.0, False),
+    ("a number after a number", "trigger/complaints/a", [SEVEN], [SEVEN], 30.0, False),
+    ("an empty result", "trigger/complaints/a", [SEVEN], [EMPTY], 30.0, False),
+    ("an error of a gate", "complaints", [SEVEN], [DOWN], 30.0, False),
+    ("a clock that went back", "trigger/complaints/a", [SEVEN], [DOWN], -1.0, False),
+]
+
+
+@pytest.mark.parametrize(("_", "gate", "before", "now", "later", "outlasts"), ANSWERS, ids=[row[0] for row in ANSWERS])
+def test_numbers_of_a_trigger_outlast_errors_for_three_minutes(
+    _: str, gate: str, before: list[Answer], now: list[Answer], later: float, outlasts: bool
+) -> None:
+    old = tuple(QueryAnswer(gate=gate, revision="", answer=found, at=START) for found in before)
+    at = START + timedelta(seconds=later)
+    new = tuple(QueryAnswer(gate=gate, revision="", answer=found, at=at) for found in now)
+    assert counted(old, new) == (old if outlasts else new)
 
 
 def test_an_empty_result_is_no_failure_and_counts_at_once() -> None:
