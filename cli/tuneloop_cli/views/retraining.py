@@ -36,7 +36,9 @@ def retraining_lines(deployment: Manifest) -> Iterator[str]:
             "trigger", f"{trigger['name']} {trigger['state']} since {trigger['since']}: {trigger['reason']}"
         )
     choice = loop.get("choice")
-    yield from pair("serves", f"the model of run {choice['job']}, in place of spec.model" if choice else None)
+    # a person may take it back after its run has ended
+    name = "serves" if choice and at(deployment, "status.stable.digest") == choice["digest"] else "chosen"
+    yield from pair(name, f"the model of run {choice['job']}, in place of spec.model" if choice else None)
     for run in reversed(loop.get("history") or ()):
         yield from pair("run", _run(run))
 

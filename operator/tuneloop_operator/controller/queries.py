@@ -14,7 +14,7 @@ from tuneloop_api.v1alpha1.model_deployment.gates import ON_FEEDBACK
 from tuneloop_operator.decide.model_deployment.query_gates import WantedQuery, query_gates_of, wanted_queries
 from tuneloop_operator.decide.model_deployment.retraining.memory import remembered as remembered_loop
 from tuneloop_operator.decide.model_deployment.retraining.state import Loop
-from tuneloop_operator.decide.model_deployment.retraining_triggers import wanted_answers
+from tuneloop_operator.decide.model_deployment.retraining_triggers import counted, wanted_answers
 from tuneloop_operator.decide.model_deployment.rollout.memory import remembered
 from tuneloop_operator.prometheus.answer import Number
 from tuneloop_operator.state.gate_inputs import QueryAnswer
@@ -108,7 +108,8 @@ class Queries:
                 QueryAnswer(gate=gate, revision=query.revision, answer=answer, at=at)
                 for query, answer in zip(wanted, found, strict=True)
             )
-            self._operator.query_answered(manifest, gate, answers)
+            before = self._operator.store.query_answers.of_gate(metadata["uid"], gate)
+            self._operator.query_answered(manifest, gate, counted(before, answers))
         except Exception:  # noqa: BLE001  (a defect that one gate triggers must not stop the others)
             _LOG.exception("ModelDeployment %s/%s: gate %s", metadata["namespace"], metadata["name"], gate)
         finally:

@@ -26,6 +26,10 @@ class QueryAnswers:
         """Return the answers of a deployment's gates."""
         return tuple(answer for answers in self._answers.get(deployment_uid, {}).values() for answer in answers)
 
+    def of_gate(self, deployment_uid: str, gate: str) -> tuple[QueryAnswer, ...]:
+        """Return the answers of one gate; empty if there are none."""
+        return self._answers.get(deployment_uid, {}).get(gate, ())
+
     def keep(self, deployment_uid: str, gates: Collection[str]) -> None:
         """Forget the gates that ask for nothing now."""
         kept = {gate: answers for gate, answers in self._answers.pop(deployment_uid, {}).items() if gate in gates}

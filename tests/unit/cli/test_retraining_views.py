@@ -59,6 +59,14 @@ def test_the_details_name_budget_triggers_and_runs_the_newest_first() -> None:
     assert "Rejected at 2026-01-01T12:00:00Z: gate errors failed" in " ".join(text.split())
 
 
+@pytest.mark.parametrize(("stable", "name"), [("sha256:1", "serves"), ("sha256:0", "chosen")])
+def test_a_model_that_was_taken_back_after_its_run_does_not_serve(stable: str, name: str) -> None:
+    found = deployment(LOOP)
+    found["status"]["stable"] = {"digest": stable}
+    lines = [line.split(":")[0] for line in retraining_lines(found) if "in place of spec.model" in line]
+    assert lines == [name]
+
+
 def test_a_run_in_flight_has_no_outcome() -> None:
     run = {name: RUN[name] for name in ("job", "trigger", "startedAt")}
     assert "in flight" in "\n".join(retraining_lines(deployment(LOOP | {"history": [run]})))

@@ -406,3 +406,22 @@ def test_without_rollouts_a_run_in_flight_ends_and_no_model_takes_over_that_nobo
         assert (("FineTuneJob", "team-a", job) in deployed.harness.cluster.objects) == (stage != "Training")
 
     asyncio.run(life())
+
+
+def test_the_job_of_a_run_stays_until_its_model_was_taken_up_whatever_the_template_says() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        first = await deployed.begin()
+        template = deployed.harness.job("reviews")
+        deployed.harness.cluster.change(template, spec=template["spec"] | {"ttlSecondsAfterFinished": 0})
+        await deployed.settle()
+        await deployed.ask()
+        await deployed.change(model={"uri": "pvc://models/artifact", "pin": first})
+        await deployed.train("d2")
+        await deployed.settle(later=HOUR)
+        assert deployed.place == ("Evaluating", "")
+        await deployed.change(model={"uri": "pvc://models/artifact"})
+        assert deployed.place == ("Canary", "")
+        assert deployed.outcomes == []
+
+    asyncio.run(life())

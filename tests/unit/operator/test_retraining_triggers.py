@@ -12,8 +12,10 @@ from retrained_in_memory import DAY, Retrained
 
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_operator.controller.queries import Queries
-from tuneloop_operator.prometheus.answer import Answer, Number
+from tuneloop_operator.decide.model_deployment.retraining_triggers import counted
+from tuneloop_operator.prometheus.answer import Answer, Number, Unanswered
 from tuneloop_operator.prometheus.query import PromQL
+from tuneloop_operator.state.gate_inputs import QueryAnswer
 
 QUERY = {
     "name": "complaints",
@@ -24,13 +26,15 @@ QUERY = {
 }
 
 
-async def look(deployed: Retrained, value: float, *, later: float = 0.0) -> list[str]:
-    """Let one round of questions be answered with a number; return what was asked."""
+async def look(deployed: Retrained, value: float | Unanswered, *, later: float = 0.0) -> list[str]:
+    """Let one round of questions be answered with a number, or with none; return what was asked."""
     deployed.harness.now += timedelta(seconds=later)
     asked: list[str] = []
 
     async def ask(query: PromQL) -> Answer:
         asked.append(str(query))
+        if isinstance(value, Unanswered):
+            return value
         return Number(value=value, at=deployed.harness.now.timestamp())
 
     queries = Queries(deployed.harness.operator, ask=ask, clock=lambda: deployed.harness.now)
@@ -103,6 +107,20 @@ def test_an_answer_about_the_revision_before_says_nothing_of_the_one_that_was_pr
     asyncio.run(life())
 
 
+def test_an_answer_to_an_earlier_query_of_a_trigger_says_nothing() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await look(deployed, 7.0)
+        edited = QUERY | {"query": "sum(other)"}
+        await deployed.change(retraining=deployed.stored["spec"]["retraining"] | {"triggers": [edited]})
+        assert states(deployed)["complaints"] == "Unknown"
+        assert await look(deployed, 7.0) == ["sum(other)"]
+        assert states(deployed)["complaints"] == "Pending"
+
+    asyncio.run(life())
+
+
 def test_labels_that_a_run_has_read_are_not_counted_for_the_next_one() -> None:
     new_data = {"name": "labels", "type": "newData", "minNewSamples": 500}
 
@@ -124,6 +142,66 @@ def test_without_data_nothing_fires() -> None:
         assert states(deployed)["complaints"] == "Unknown"
         assert deployed.condition("QualityDegraded") == ("Unknown", "NoData")
         assert deployed.created == []
+
+    asyncio.run(life())
+
+
+DOWN = Unanswered(verdict="Error", reason="no answer within 10 s")
+EMPTY = Unanswered(verdict="NoData", reason="the query has an empty result")
+
+
+def test_a_prometheus_that_fails_now_and_then_changes_no_state() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY | {"action": "Alert"}])
+        for _ in range(11):
+            await look(deployed, 7.0, later=60.0)
+        assert states(deployed)["complaints"] == "Firing"
+        before = len(deployed.harness.cluster.writes)
+        for _ in range(6):
+            await look(deployed, DOWN, later=30.0)
+        await look(deployed, 7.0, later=30.0)
+        assert states(deployed)["complaints"] == "Firing"
+        assert len(deployed.harness.cluster.writes) == before
+        for _ in range(7):
+            await look(deployed, DOWN, later=30.0)
+        assert states(deployed)["complaints"] == "Unknown"
+        assert deployed.loop["triggers"][0]["reason"] == DOWN.reason
+
+    asyncio.run(life())
+
+
+SEVEN = Number(value=7.0, at=START.timestamp())
+ANSWERS: list[tuple[str, str, list[Answer], list[Answer], float, bool]] = [
+    ("an error after a number", "trigger/complaints/a", [SEVEN], [DOWN], 30.0, True),
+    ("an error after an old number", "trigger/complaints/a", [SEVEN], [DOWN], 181.0, False),
+    ("one error of two answers", "trigger/accuracy/a", [SEVEN, SEVEN], [SEVEN, DOWN], 30.0, True),
+    ("an error after an error", "trigger/complaints/a", [DOWN], [DOWN], 30.0, False),
+    ("the first error", "trigger/complaints/a", [], [DOWN], 30.0, False),
+    ("a number after a number", "trigger/complaints/a", [SEVEN], [SEVEN], 30.0, False),
+    ("an empty result", "trigger/complaints/a", [SEVEN], [EMPTY], 30.0, False),
+    ("an error of a gate", "complaints", [SEVEN], [DOWN], 30.0, False),
+    ("a clock that went back", "trigger/complaints/a", [SEVEN], [DOWN], -1.0, False),
+]
+
+
+@pytest.mark.parametrize(("_", "gate", "before", "now", "later", "outlasts"), ANSWERS, ids=[row[0] for row in ANSWERS])
+def test_numbers_of_a_trigger_outlast_errors_for_three_minutes(
+    _: str, gate: str, before: list[Answer], now: list[Answer], later: float, outlasts: bool
+) -> None:
+    old = tuple(QueryAnswer(gate=gate, revision="", answer=found, at=START) for found in before)
+    at = START + timedelta(seconds=later)
+    new = tuple(QueryAnswer(gate=gate, revision="", answer=found, at=at) for found in now)
+    assert counted(old, new) == (old if outlasts else new)
+
+
+def test_an_empty_result_is_no_failure_and_counts_at_once() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin(triggers=[QUERY])
+        await look(deployed, 7.0)
+        await look(deployed, EMPTY, later=30.0)
+        assert states(deployed)["complaints"] == "Unknown"
 
     asyncio.run(life())
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger
 from tuneloop_operator.decide.model_deployment.retraining.state import Outcome
-from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import About, Reading
+from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import STALE, About, Reading
 from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of, subject_of
 from tuneloop_operator.decide.model_deployment.retraining.triggers.schedule import seconds_to_look
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
+from tuneloop_operator.prometheus.answer import Number, Unanswered
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import TriggerQuery
     from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
     from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerVerdict
+    from tuneloop_operator.state.gate_inputs import QueryAnswer
     from tuneloop_operator.state.observed import ObservedDeployment
 
 ANNOTATION = "tuneloop.dev/retrain"
@@ -49,6 +51,18 @@ def wanted_answers(deployment: ModelDeployment, loop: Loop, *, now: datetime) ->
         return {}
     found = {_answers_of(trigger, about): queries_of(trigger, about, now=now) for trigger in triggers_of(deployment)}
     return {name: queries for name, queries in found.items() if queries}
+
+
+def counted(before: tuple[QueryAnswer, ...], answers: tuple[QueryAnswer, ...]) -> tuple[QueryAnswer, ...]:
+    """Return the answers that count from now on, of a trigger or a gate. before: what counted so far.
+
+    Of a trigger, numbers outlast errors for as long as an answer may be old: a Prometheus that fails now and then would change the state, and the status, each time.
+    """
+    is_failing = any(isinstance(found.answer, Unanswered) and found.answer.verdict == "Error" for found in answers)
+    has_numbers = bool(before) and all(isinstance(found.answer, Number) for found in before)
+    if not (is_failing and has_numbers and answers[0].gate.startswith(_ANSWERS)):
+        return answers
+    return before if 0 <= (answers[0].at - before[0].at).total_seconds() <= STALE else answers
 
 
 def looked_at(

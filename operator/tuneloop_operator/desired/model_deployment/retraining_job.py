@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _OF_A_RUN = ("budget", "ttlSecondsAfterFinished", "activeDeadlineSeconds", "suspend", "preflight")
 """Blocks on which no result depends."""
 _SPLITS = ("train", "validation", "test")
+_OF_THE_TEMPLATE = frozenset({"suspend", "ttlSecondsAfterFinished"})
+"""Fields that are not copied: a run begins at once, and its job must be there when its model is taken up, which a pin may delay for weeks."""
 _MODEL_FOLDER = "model"
 """Of an artifact: the weights and the tokenizer, as Hugging Face lays them out."""
 
@@ -84,7 +86,7 @@ def recipe_of(deployment: ModelDeployment, template: FineTuneJob) -> str:
 
 def _spec(deployment: ModelDeployment, template: FineTuneJob, order: RunOrder) -> dict[str, Any]:
     retraining = deployment.spec.retraining
-    spec = {name: block for name, block in template.spec.to_wire().items() if name != "suspend"}
+    spec = {name: block for name, block in template.spec.to_wire().items() if name not in _OF_THE_TEMPLATE}
     spec["preflight"] = {name: value for name, value in (spec.get("preflight") or {}).items() if name != "dryRun"}
     added = [source.to_wire() for source in (retraining.data if retraining else None) or ()]
     data = {**spec["data"], "train": [*spec["data"]["train"], *added]}

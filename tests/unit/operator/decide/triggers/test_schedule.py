@@ -138,3 +138,10 @@ def test_who_sleeps_between_looks_misses_no_time(day: datetime, schedule: str):
         looks += 1
     assert sorted({*found} - {found[0]}) == slots(day, end, **fields)
     assert looks <= 3 * (24 * 6 + 20)
+
+
+def test_a_look_comes_when_a_time_is_missed_for_good():
+    spec = trigger("schedule", schedule="30 2 * * *", startingDeadline="3m")
+    slot = BEGAN + timedelta(seconds=TO_SLOT)
+    assert seconds_to_look(spec, slot + timedelta(seconds=60)) == 121.0
+    assert seconds_to_look(spec, slot + timedelta(seconds=181)) == 600.0
