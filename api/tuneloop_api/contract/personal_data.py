@@ -74,8 +74,6 @@ class _Plain(dict[int, str]):
         compatible = unicodedata.normalize("NFKC", character)
         if character.isdecimal():
             plain = str(unicodedata.decimal(character))
-        elif unicodedata.category(character) == "Zs":
-            plain = " "
         elif unicodedata.category(character) == "Pd" or character == _MINUS:
             plain = "-"
         else:
