@@ -156,6 +156,15 @@ def test_what_is_no_file_of_rows_is_passed_over_and_named(tmp_path, caplog, make
     assert "feedback://reviews/0.jsonl: is no plain file, and is passed over" in caplog.text
 
 
+def test_a_folder_that_is_a_link_to_the_rows_of_another_deployment_is_refused(tmp_path):
+    write(tmp_path / "elsewhere", [row("a")])
+    (tmp_path / "rows").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(
+        ConfigError, match=r"^data.train\[0\].uri: feedback://reviews: the folder of its rows, .*, is a link$"
+    ):
+        taken(tmp_path)
+
+
 def test_a_scratch_folder_without_room_is_named(tmp_path):
     write(tmp_path / "rows", [row(str(number), text="x" * 1000) for number in range(4000)])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
