@@ -165,6 +165,14 @@ def test_a_folder_that_is_a_link_to_the_rows_of_another_deployment_is_refused(tm
         taken(tmp_path)
 
 
+@pytest.mark.parametrize("blank", ["  ", "\u3000\n"])
+def test_a_blank_text_counts_as_none_and_fails_no_job(tmp_path, blank):
+    write(tmp_path / "rows", [row("a"), row("b", text=blank)])
+    found = taken(tmp_path)
+    assert len(found.path.read_bytes().splitlines()) == 1
+    assert (found.facts["predictions"], found.facts["withoutText"]) == (2, 1)
+
+
 def test_a_scratch_folder_without_room_is_named(tmp_path):
     write(tmp_path / "rows", [row(str(number), text="x" * 1000) for number in range(4000)])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
