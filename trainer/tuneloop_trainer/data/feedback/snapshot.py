@@ -65,10 +65,7 @@ def snapshot_of(
     path, about = snapshots / f"{name}.jsonl", snapshots / f"{name}.json"
     if about.exists():
         return Snapshot(path=path, facts=json.loads(about.read_bytes()))
-    if folder.is_symlink():
-        raise ConfigError(
-            f"{field}.uri: {uri}: the folder of its rows, {folder}, is a link", hint="put the files themselves there"
-        )
+    _refuse_link(folder, uri=uri, field=field)
     until = (time.time() if clock is None else clock) if cutoff is None else _seconds(cutoff, field=field)
     make_folder(snapshots)
     draft = snapshots / f"{name}.draft"
@@ -120,6 +117,13 @@ def _facts(found: LabelledTexts, *, until: float, sides: Mapping[int, int]) -> d
         "withoutLabel": without_label,
         "sides": {SPLITS[side]: count for side, count in sides.items()},
     }
+
+
+def _refuse_link(folder: Path, *, uri: str, field: str) -> None:
+    if folder.is_symlink():
+        raise ConfigError(
+            f"{field}.uri: {uri}: the folder of its rows, {folder}, is a link", hint="put the files themselves there"
+        )
 
 
 def _seconds(cutoff: str, *, field: str) -> float:
