@@ -148,7 +148,10 @@ def edited(folder: Path, **fields: object) -> dict[str, str]:
         (other_digest, "is no whole artifact: .*manifest.json: has the digest sha256:.*, sha256:0+ is expected"),
         (gone, "is no whole artifact: .*manifest.json: cannot be read: No such file or directory"),
         (other_task, "is a model for token-classification, this job is for text-classification"),
-        (no_temperature, "is no whole artifact: .*manifest.json: is no manifest of an artifact: 1 validation error for Manifest\ntemperature"),
+        (
+            no_temperature,
+            "is no whole artifact: .*manifest.json: is no manifest of an artifact: 1 validation error for Manifest\ntemperature",
+        ),
         (other_labels, "has the labels negative, neutral; this job has negative, positive"),
     ],
 )
