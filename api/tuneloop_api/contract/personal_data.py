@@ -13,7 +13,7 @@ import unicodedata
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.redaction import redact
+from tuneloop_api.contract.redaction import redact_prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 7, 15
 
 def mask_personal_data(text: str) -> str:
     """Return a text with `[EMAIL]`, `[IP]`, `[IBAN]`, `[CARD]` and `[PHONE]` in place of such data, and `***` in place of what looks like a secret."""
-    text = redact(text, {})
+    text = redact_prose(text)
     for pattern, mask in _RULES:
         text = _masked(text, pattern, mask)
     return text
@@ -74,8 +74,6 @@ class _Plain(dict[int, str]):
         compatible = unicodedata.normalize("NFKC", character)
         if character.isdecimal():
             plain = str(unicodedata.decimal(character))
-        elif unicodedata.category(character) == "Zs":
-            plain = " "
         elif unicodedata.category(character) == "Pd" or character == _MINUS:
             plain = "-"
         else:

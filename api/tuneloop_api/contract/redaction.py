@@ -1,4 +1,4 @@
-"""Redacts output for an object's status: the last few lines of a failed process, cut short, without secrets. Pure: the environment is given."""
+"""Redacts output for an object's status: the last few lines of a failed process, cut short, without secrets; and secrets in texts. Pure: the environment is given."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 _SHORTEST_SECRET = 6
 """Characters. Replacing a shorter value would hide words that are not secret."""
+_CREDENTIALS = re.compile(r"\b(Bearer|Basic) +([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)
+_WORDS = re.compile(r"(?:[A-Z]?[a-z]+|[A-Z]+)(?:[-./]+(?:[A-Z]?[a-z]+|[A-Z]+))*[-.]*")
 _SECRET_PATTERNS = (
     (re.compile(r"\b(hf_|sk-|ghp_|AKIA)[A-Za-z0-9_-]{12,}"), r"\1***"),
-    (re.compile(r"\b(Bearer|Basic) +[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), r"\1 ***"),
+    (_CREDENTIALS, r"\1 ***"),
     (re.compile(r"(?<=://)[^/\s]+(?=@)"), "***"),
     (
         re.compile(r"([?&][\w-]*(?:signature|sig|token|secret|password|credential)=)[^&\s,\"']+", re.IGNORECASE),
@@ -48,6 +50,17 @@ def redact(text: str, environment: Mapping[str, str]) -> str:
     for pattern, shown in _SECRET_PATTERNS:
         text = pattern.sub(shown, text)
     return text
+
+
+def redact_prose(text: str) -> str:
+    """Return what a person wrote with `***` in place of what looks like a secret; words behind `basic` and `bearer` stay, such as in "a basic understanding"."""
+    for pattern, shown in _SECRET_PATTERNS:
+        text = pattern.sub(_credentials if pattern is _CREDENTIALS else shown, text)
+    return text
+
+
+def _credentials(found: re.Match[str]) -> str:
+    return found[0] if _WORDS.fullmatch(found[2]) else f"{found[1]} ***"
 
 
 def _is_long(secret: str) -> bool:

@@ -42,7 +42,7 @@ def row_of(
         confidence_bin=predicted.confidence_bin,
         correct=is_correct,
         label=_label(item, predicted, predicted_label=predicted_label, labels=labels),
-        text=item.input if may_keep_text(predicted, rate=text_rate) and _can_be_written(item.input) else None,
+        text=item.input if may_keep_text(predicted, rate=text_rate) and _can_be_learned_from(item.input) else None,
         token=_token_id(item.token),
         source=item.source,
     )
@@ -70,8 +70,11 @@ def _token_id(token: str) -> str:
     return hashlib.sha256(token.encode("ascii")).digest()[:_TOKEN_ID_BYTES].hex()
 
 
-def _can_be_written(text: str | None) -> bool:
-    """Whether a text is short enough, and can be written as UTF-8: JSON can spell halves of characters."""
-    return text is None or (
-        len(text) <= MOST_TEXT_CHARACTERS and not any("\ud800" <= character <= "\udfff" for character in text)
+def _can_be_learned_from(text: str | None) -> bool:
+    """Whether a text is neither blank nor too long, and can be written as UTF-8: JSON can spell halves of characters."""
+    return (
+        text is not None
+        and not text.isspace()
+        and 0 < len(text) <= MOST_TEXT_CHARACTERS
+        and not any("\ud800" <= character <= "\udfff" for character in text)
     )

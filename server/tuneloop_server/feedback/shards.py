@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -96,6 +97,7 @@ class Shards:
         return self._open
 
     def _new(self, day: int) -> _Shard:
+        self._refuse_link()
         self._folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         path = self._folder / f"{written(day)}-{secrets.token_hex(_RANDOM_BYTES)}{SHARD_SUFFIX}"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
@@ -118,8 +120,14 @@ class Shards:
                 shard.path.unlink()
         self._open = None
 
+    def _refuse_link(self) -> None:
+        """Raise OSError if the folder is a link: whoever may write to the claim must not lead texts elsewhere, nor what is removed."""
+        if self._folder.is_symlink():
+            raise OSError(errno.ELOOP, "the folder is a link", str(self._folder))
+
     def _shards(self) -> Iterator[tuple[int, Path]]:
-        """Yield the day, in days since 1970, and the path of each file of rows; files of others are left alone."""
+        """Yield the day, in days since 1970, and the path of each file of rows; files of others are left alone. Raises OSError."""
+        self._refuse_link()
         if not self._folder.is_dir():
             return
         for path in sorted(self._folder.glob(f"*{SHARD_SUFFIX}")):

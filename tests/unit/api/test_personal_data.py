@@ -52,6 +52,7 @@ from tuneloop_api.contract.personal_data import mask_personal_data
         ("call (030) 123 45 67", "call [PHONE]"),
         ("call 030/1234567", "call [PHONE]"),
         ("call 555-123-4567", "call [PHONE]"),
+        ("Authorization: Basic dXNlcjpwYXNz and bearer 0123456789", "Authorization: Basic *** and bearer ***"),
         ("my token is hf_abcdefghijklmnopqrst", "my token is hf_***"),
     ],
 )
@@ -75,6 +76,8 @@ def test_what_names_a_person_is_masked(text, masked):
         "it costs 1,000,000 dollars, or 12 345 678",
         "0.123456789",
         "0.4111111111111111",
+        "a basic understanding, basic well-made storytelling. The ring bearer returned...",
+        "BASIC TRAINING",
         "1 2 3 4 5 6 7 8 9 10 11 12 13",
         "２ films – at 12：30 · x²",
         "in 1999 2001 2003",

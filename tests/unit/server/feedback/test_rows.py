@@ -99,8 +99,8 @@ def test_two_servers_draw_the_same_texts_for_a_sample(tmp_path):
     assert 80 < len(kept[0]) < 160
 
 
-@pytest.mark.parametrize("text", ["a \ud83d joy", "x" * (MOST_TEXT_CHARACTERS + 1)])
-def test_half_a_character_and_a_text_that_no_model_reads_whole_are_not_kept(server, text):
+@pytest.mark.parametrize("text", ["", " \n", "a \ud83d joy", "x" * (MOST_TEXT_CHARACTERS + 1)])
+def test_a_blank_text_half_a_character_and_a_text_that_no_model_reads_whole_are_not_kept(server, text):
     server.take(server.predict(text=text), "positive", text=text)
     assert [row.text for row in server.written()] == [None]
 

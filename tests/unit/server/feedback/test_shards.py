@@ -138,6 +138,18 @@ def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path):
     assert target.read_text() == "of somebody else"
 
 
+def test_a_folder_that_is_a_link_leads_neither_rows_nor_what_is_removed_elsewhere(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / f"2020-01-01-{RANDOM}.jsonl").write_text("of another deployment")
+    (tmp_path / "rows").symlink_to(elsewhere)
+    rows = shards(tmp_path / "rows")
+    for work in (lambda: rows.write([(NOON, b"a\n")]), lambda: rows.remove_old(now=NOON)):
+        with pytest.raises(OSError, match="the folder is a link"):
+            work()
+    assert [path.name for path in elsewhere.iterdir()] == [f"2020-01-01-{RANDOM}.jsonl"]
+
+
 def test_a_clock_that_goes_back_over_midnight_leaves_each_row_in_the_file_of_its_day(tmp_path):
     midnight = NOON + DAY_SECONDS / 2
     shards(tmp_path).write([(midnight - 1, b"a\n"), (midnight + 1, b"b\n"), (midnight - 2, b"c\n")])

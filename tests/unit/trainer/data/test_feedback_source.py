@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
+from feedback_files import CUTOFF, HOUR, NOON, of_side, row, rows_of, taken, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_configs import run_config
 
-from tuneloop_api.contract.feedback_row import FeedbackRow
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.collect import collect
 from tuneloop_trainer.data.digest import dataset_digest
-from tuneloop_trainer.data.feedback.snapshot import sides_of, snapshot_of
+from tuneloop_trainer.data.feedback.snapshot import sides_of
 from tuneloop_trainer.data.formats.text_label import TEXT_LABEL
 from tuneloop_trainer.data.notes import feedback_notes
 from tuneloop_trainer.data.pipeline import STEPS
@@ -26,53 +22,8 @@ from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.data.steps import keep_splits_apart
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.text_key import text_key
-from tuneloop_trainer.errors import ConfigError, DataError, StorageError
+from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.prepare import locate_sources
-
-NOON = datetime(2026, 11, 30, 12, 0, tzinfo=UTC).timestamp()
-CUTOFF = "2026-11-30T13:00:00Z"
-HOUR = 3600
-
-
-def of_side(side: int, number: int = 0) -> str:
-    """A text of a side."""
-    found = (text for text in (f"film {n}" for n in range(10_000)) if sides_of([text_key(text)], [False]) == [side])
-    return [next(found) for _ in range(number + 1)][-1]
-
-
-def row(token: str, label: str | None = "good", *, text: str | None = "", at: float = NOON, source="client"):
-    return FeedbackRow(
-        predicted_at=NOON - HOUR,
-        labelled_at=at,
-        revision="7d1f0b2c",
-        predicted="good",
-        confidence_bin=9,
-        correct=label == "good",
-        label=label,
-        text=of_side(TRAIN) if text == "" else text,
-        token=token,
-        source=source,
-    )
-
-
-def line(found: FeedbackRow) -> bytes:
-    return json.dumps(found.to_wire()).encode() + b"\n"
-
-
-def write(folder, *shards) -> None:
-    folder.mkdir(exist_ok=True)
-    for number, rows in enumerate(shards):
-        (folder / f"2026-11-30-{number}.jsonl").write_bytes(b"".join(map(line, rows)))
-
-
-def taken(folder, *, split: int = TRAIN, **changes):
-    given = {"uri": "feedback://reviews", "field": "data.train[0]", "cutoff": CUTOFF, "snapshots": folder / "job"}
-    return snapshot_of(folder / "rows", split=split, **(given | changes))
-
-
-def rows_of(folder, **changes) -> list[tuple[str, str]]:
-    lines = taken(folder, **changes).path.read_bytes().splitlines()
-    return [(found["text"], found["label"]) for found in map(json.loads, lines)]
 
 
 @pytest.mark.parametrize(
@@ -124,67 +75,6 @@ def test_the_same_feedback_is_the_same_file_whatever_its_order_and_the_number_of
         except DataError:
             contents.append(b"")
     assert contents[0] == contents[1]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [b'{"version": 1', b"\xff\xfe\n", b"[]\n", b"7\n", b"x" * 100 + b"\n", b"[" * 50_000 + b"\n", b'{"version":1}\n'],
-)
-def test_damaged_lines_and_one_that_a_crash_has_cut_are_passed_over(tmp_path, damage):
-    write(tmp_path / "rows", [row("a")])
-    (tmp_path / "rows" / "2026-12-01-x.jsonl").write_bytes(line(row("b", "bad", at=NOON - 1)) + damage)
-    assert [label for _, label in rows_of(tmp_path)] == ["good", "bad"]
-    assert taken(tmp_path).facts["damagedLines"] == (0 if not damage.endswith(b"\n") else 1)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        pytest.param(lambda path, rows: path.mkdir(), id="a folder"),
-        pytest.param(lambda path, rows: os.mkfifo(path), id="a pipe, from which nothing comes"),
-        pytest.param(lambda path, rows: path.symlink_to(rows), id="a link to rows elsewhere"),
-        pytest.param(lambda path, rows: path.symlink_to("/dev/zero"), id="a link to a device without end"),
-        pytest.param(lambda path, rows: path.symlink_to("gone"), id="a link to nothing"),
-    ],
-)
-def test_what_is_no_file_of_rows_is_passed_over_and_named(tmp_path, caplog, make):
-    write(tmp_path / "elsewhere", [row("b", "bad")])
-    write(tmp_path / "rows", [row("a")])
-    make(tmp_path / "rows" / "0.jsonl", tmp_path / "elsewhere" / "2026-11-30-0.jsonl")
-    assert [label for _, label in rows_of(tmp_path)] == ["good"]
-    assert taken(tmp_path).facts["files"] == 1
-    assert "feedback://reviews/0.jsonl: is no plain file, and is passed over" in caplog.text
-
-
-def test_a_scratch_folder_without_room_is_named(tmp_path):
-    write(tmp_path / "rows", [row(str(number), text="x" * 1000) for number in range(4000)])
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with pytest.raises(StorageError, match="the rows of feedback cannot be collected: "):
-            taken(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_file_that_a_server_removes_at_this_moment_has_no_rows(tmp_path, monkeypatch):
-    write(tmp_path / "rows", [row("a", "bad")], [row("b")])
-    first, second = sorted((tmp_path / "rows").iterdir())
-
-    def found(*_: object):
-        first.unlink()
-        return [first, second]
-
-    monkeypatch.setattr(Path, "glob", found)
-    assert [label for _, label in rows_of(tmp_path)] == ["good"]
-
-
-def test_a_row_of_a_newer_release_is_an_error_and_not_passed_over(tmp_path):
-    write(tmp_path / "rows", [row("a")])
-    with (tmp_path / "rows" / "2026-11-30-0.jsonl").open("ab") as file:
-        file.write(b'{"version": 2}\n')
-    with pytest.raises(DataError, match="has rows of version 2, and this trainer knows version 1"):
-        taken(tmp_path)
 
 
 def test_a_text_is_for_one_side_alone_and_each_side_has_its_part(tmp_path):

@@ -142,11 +142,16 @@ def test_limits_of_groups_that_all_agree_are_no_closer_than_those_of_as_many_row
     truth = np.zeros(groups, dtype=np.int64)
     rows = paired_rows(predictions(truth, truth), truth + 1, CLASSES)[0]
     twice = paired_rows(predictions(np.repeat(truth, 2), np.repeat(truth, 2)), np.repeat(truth, 2) + 1, CLASSES)[0]
+    swapped = paired_rows(predictions(np.repeat(truth, 2), np.repeat(truth, 2) + 1), np.repeat(truth, 2), CLASSES)[0]
     exact = compare_scores(rows, groups=None, bootstrap=BOOTSTRAP, level=0.05).gain
-    grouped = compare_scores(twice, groups=np.repeat(np.arange(groups), 2), bootstrap=BOOTSTRAP, level=0.05).gain
+    grouped, mirrored = (
+        compare_scores(scores, groups=np.repeat(np.arange(groups), 2), bootstrap=BOOTSTRAP, level=0.05).gain
+        for scores in (twice, swapped)
+    )
     assert (grouped.value, grouped.high) == (1.0, 1.0)
     assert -1.0 < grouped.low <= exact.low
     assert (grouped.low > 0) == (exact.low > 0)
+    assert (mirrored.low, mirrored.high) == (-grouped.high, -grouped.low)
 
 
 def test_a_slice_keeps_the_groups_of_its_own_rows():

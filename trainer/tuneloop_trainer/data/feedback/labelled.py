@@ -74,14 +74,17 @@ class LabelledTexts:
     def add(self, row: FeedbackRow) -> None:
         """Add a row of a file. Of several rows of a prediction the last label counts, even where it says only that the prediction was wrong."""
         self.counts["feedback"] += 1
+        text = (
+            row.text if row.text and row.text.strip() else None
+        )  # a blank one is no row to learn from, and would fail the job
         self._database.execute(
             _ADD,
             {
                 "token": row.token,
                 "at": row.labelled_at,
                 "label": row.label,
-                "text": None if row.text is None else row.text.encode(),
-                "text_key": None if row.text is None else text_key(row.text),
+                "text": None if text is None else text.encode(),
+                "text_key": None if text is None else text_key(text),
                 "is_audit": row.source == "audit",
             },
         )

@@ -59,12 +59,13 @@ def snapshot_of(
     """Return the snapshot of a source; one that this job took before stays, also where the files are gone by now.
 
     folder: of the servers' files. field: of the source, for messages. cutoff: RFC 3339; None: now. snapshots: folder of the job. run: names a run that
-    must take new ones. clock: now, in seconds since 1970, for tests. Raises ConfigError for a cutoff that is no time, DataError if there is no row.
+    must take new ones. clock: now, in seconds since 1970, for tests. Raises ConfigError for a cutoff that is no time, or a folder that is a link; DataError if there is no row.
     """
     name = digest_of([uri, field, cutoff, run])[:16]
     path, about = snapshots / f"{name}.jsonl", snapshots / f"{name}.json"
     if about.exists():
         return Snapshot(path=path, facts=json.loads(about.read_bytes()))
+    _refuse_link(folder, uri=uri, field=field)
     until = (time.time() if clock is None else clock) if cutoff is None else _seconds(cutoff, field=field)
     make_folder(snapshots)
     draft = snapshots / f"{name}.draft"
@@ -116,6 +117,13 @@ def _facts(found: LabelledTexts, *, until: float, sides: Mapping[int, int]) -> d
         "withoutLabel": without_label,
         "sides": {SPLITS[side]: count for side, count in sides.items()},
     }
+
+
+def _refuse_link(folder: Path, *, uri: str, field: str) -> None:
+    if folder.is_symlink():
+        raise ConfigError(
+            f"{field}.uri: {uri}: the folder of its rows, {folder}, is a link", hint="put the files themselves there"
+        )
 
 
 def _seconds(cutoff: str, *, field: str) -> float:
