@@ -234,6 +234,14 @@ BAD_MANIFESTS = (
     bad("B21", By.RULE, "spec.retraining.triggers", 2 * [{"name": "a", "type": "manual"}], "no two triggers may have the same name", kind=DEPLOYMENT, spec__rollout={}),
     bad("B21", By.SCHEMA, "spec.retraining.triggers[0].type", "cron", "supported values:", advice="must be one of", kind=DEPLOYMENT, spec__rollout={}, spec__retraining__triggers=[{"name": "a", "type": "manual"}]),
     bad_text("B21", "spec.retraining.triggers[0].name", "Weekly", f.GATE_NAME, kind=DEPLOYMENT, spec__rollout={}, spec__retraining__triggers=[{"name": "a", "type": "manual"}]),
+    *(
+        bad_text("B21", f"spec.retraining.triggers[0].{field}", value, text_format, kind=DEPLOYMENT, spec__rollout={}, spec__monitoring={}, spec__retraining__triggers=[{"name": "a"} | trigger])
+        for field, value, text_format, trigger in (
+            ("features[0]", "Confidence", f.FEATURE_NAME, {"type": "drift", "features": ["confidence"]}),
+            ("schedule", "@daily", f.CRON, {"type": "schedule"}),
+            ("timeZone", "Europe Berlin", f.TIME_ZONE, {"type": "schedule", "schedule": "30 2 * * 6"}),
+        )
+    ),
     *(bad_text("B13", "spec.retraining.data[0].uri", uri, f.DATA_URI, kind=DEPLOYMENT, spec__rollout={}, spec__retraining__data=[{"uri": "pvc://models/a"}]) for uri in ("hf://stanfordnlp/imdb", "feedback://Reviews", "feedback://other/reviews")),
     *(bad("B21", By.RULE, "spec.retraining.triggers", [trigger], "type: accuracy and newData apply only with feedback", kind=DEPLOYMENT, spec__rollout={}) for trigger in ({"name": "a", "type": "accuracy", "below": 0.9}, {"name": "a", "type": "newData", "minNewSamples": 5})),
     bad("B21", By.RULE, "spec.retraining.triggers", [{"name": "a", "type": "drift"}], "type: drift applies only with monitoring", kind=DEPLOYMENT, spec__rollout={}, spec__feedback={}),

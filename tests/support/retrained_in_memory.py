@@ -28,7 +28,8 @@ class Retrained(Deployed):
     async def begin(self, **retraining: Any) -> str:
         """Create template and deployment, let its servers be ready, and return its first revision."""
         self.harness.submit("reviews", **SPEC | {"suspend": True, "resources": {"nodes": 1, "gpusPerNode": 0}})
-        self.besides = {"retraining": RETRAINING | retraining}
+        counts_labels = any(trigger["type"] in {"accuracy", "newData"} for trigger in retraining.get("triggers") or ())
+        self.besides = {"retraining": RETRAINING | retraining} | ({"feedback": {}} if counts_labels else {})
         return await self.create(replicas=1, **ROLLOUT)
 
     async def ask(self) -> None:

@@ -236,7 +236,7 @@ class Store:
         for label in self._child_labels:
             if label in labels:
                 yield self._by_label, (label, namespace, labels[label])
-        for kind, name in self._references(manifest):
+        for kind, name in dict.fromkeys(self._references(manifest)):
             yield self._by_reference, (kind, namespace, name)
 
     def _drop(self, key: ObjectKey) -> None:

@@ -223,3 +223,19 @@ def test_only_a_newer_message_replaces_the_stored_one(
     assert store.put_progress("uid", first)
     assert store.put_progress("uid", second) is taken
     assert store.progress("uid") == (second if taken else first)
+
+
+def test_an_object_that_refers_to_another_in_two_fields_can_change_and_go() -> None:
+    store = new_store()
+    reference = {"name": "reviews"}
+    deployment = {
+        "kind": "ModelDeployment",
+        "metadata": {"name": "api", "namespace": "n", "uid": "1"},
+        "spec": {"model": {"fineTuneJobRef": reference}, "retraining": {"jobTemplateRef": reference}},
+    }
+    versions = [deployment | {"metadata": deployment["metadata"] | {"resourceVersion": v}} for v in ("1", "2")]
+    for version in versions:
+        store.put(version)
+    assert [found["metadata"]["name"] for found in store.referring("FineTuneJob", "reviews", namespace="n")] == ["api"]
+    store.remove(versions[-1])
+    assert list(store.referring("FineTuneJob", "reviews", namespace="n")) == []
