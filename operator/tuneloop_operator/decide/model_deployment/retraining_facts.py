@@ -212,7 +212,7 @@ def _model_digest(deployment: ModelDeployment) -> str:
 
 def _problem(deployment: ModelDeployment, template: FineTuneJob) -> str:
     """Return why the job of a run would not fit its schema, such as too many sources; empty if it fits."""
-    order = RunOrder(name="run", champion_uri="pvc://claim/artifact", cutoff="1970-01-01T00:00:00Z")
+    order = RunOrder(name="run", champion_uri="pvc://claim/artifact", cutoff="2000-01-01T00:00:00Z")
     try:
         FineTuneJob.from_wire(retraining_job(deployment, template, order))
     except ValidationError as error:
