@@ -62,6 +62,13 @@ def marks(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]
             ["run reviews-1a2b: Promoted, it serves"],
             id="the end of a run",
         ),
+        pytest.param(
+            {"runs": (RUN | {"outcome": "Promoted"},)},
+            {"runs": (RUN | {"outcome": "Promoted"},)},
+            [],
+            id="a run that ended before",
+        ),
+        pytest.param({"stable": ""}, {}, [], id="a first model"),
     ],
 )
 def test_what_changed_is_a_mark(before: dict[str, Any], after: dict[str, Any], expected: list[str]) -> None:
