@@ -87,15 +87,11 @@ async def demo(domains: tuple[str, str], *, seed: int) -> int:
             progress=progress,
         )
         stopped = await _ended(story, claim)
-    if not story.events:
-        return 1
+        if not story.deployment:
+            return 1
+        _print_numbers(story.events)
+        _print_reasons()  # while the session holds the status
     await _write_page(story.events, domains)
-    _print_numbers(story.events)
-    if story.deployment:
-        print()
-        explain(f"mdep/{DEPLOYMENT}", folder=FOLDER)
-        print()
-        show_lineage(f"mdep/{DEPLOYMENT}", folder=FOLDER, namespace=None, as_json=False)
     run = next(iter(runs_of(story.deployment.get("status") or {})), {})
     found = list(checks(story.events, run, story.comparison, trigger=TRIGGER))
     print("\n".join(["", *(f"{'yes' if check.holds else 'NO ':<4}{check.name}: {check.found}" for check in found)]))
@@ -137,15 +133,23 @@ async def _write_page(events: Sequence[Event], domains: tuple[str, str]) -> None
     begin, end = (select(event.at for event in events) for select in (min, max))
     store(await kept(FOLDER / "prometheus", queries, begin=begin, end=end), series)
     target.write_text(page(events, stored(series), title=f"{TITLE} ({' to '.join(domains)})"), encoding="utf-8")
-    print(f"\n\npage: {target}")
+    print(f"\npage: {target}", flush=True)
     if picture(target, target.with_suffix(".png")) == 0:
         print(f"picture: {target.with_suffix('.png')}")
 
 
 def _print_numbers(events: Sequence[Event]) -> None:
-    print("\naccuracy, with 95 % intervals (Wilson)")
+    print("\n\naccuracy, with 95 % intervals (Wilson)")
     for period in periods(events):
-        print(f"  {period.name:<32}{described(period.true)}; by labels {described(period.by_feedback)}")
+        print(f"  {period.name:<36}{described(period.true)}; by labels {described(period.by_feedback)}")
+
+
+def _print_reasons() -> None:
+    print()
+    explain(f"mdep/{DEPLOYMENT}", folder=FOLDER)
+    print()
+    show_lineage(f"mdep/{DEPLOYMENT}", folder=FOLDER, namespace=None, as_json=False)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

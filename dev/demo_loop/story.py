@@ -41,6 +41,7 @@ LOST = 0.03
 """How far below its own test accuracy the first model may fall before the trigger fires; beyond doubt, by the query. A thousand test rows may flatter by two points."""
 _TRAIN, _SERVE, _BASELINE, _FIRE, _RETRAIN, _ROLL_OUT = 1800.0, 600.0, 600.0, 600.0, 2400.0, 1200.0
 """Seconds after which a phase has failed."""
+_JUDGED_SECONDS = 10.0
 
 
 class StoryStoppedError(Exception):
@@ -112,12 +113,14 @@ class Story:
         self._mark("turn", f"traffic turns from {' to '.join(self.pair)}")
         (run,) = await self._until(lambda status: bool(runs_of(status)), _FIRE, "a trigger that starts a run")
         self._enter(Phase.RETRAINING)
-        self._tasks.append(group.create_task(self._follow(run["job"])))
+        following = group.create_task(self._follow(run["job"]))
+        self._tasks.append(following)
         await self._until(_has_challenger, _RETRAIN, "a model of the run, or of its end")
         self._enter(Phase.ROLLOUT)
         ended, *_ = await self._until(
             lambda status: "outcome" in runs_of(status)[0], _ROLL_OUT, "an outcome of the run"
         )
+        await asyncio.wait([following], timeout=_JUDGED_SECONDS)  # a run may end with the same change that ends its job
         if ended["outcome"] == "Promoted":
             self._enter(Phase.AFTER)
             await asyncio.sleep(AFTER_SECONDS)
