@@ -9,7 +9,7 @@ BENCHES := control_plane long_mails memory_plan quality_parity resilience serve 
 VENV_LOCKS := tools operator dev deepspeed
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup cluster-up cluster-down cluster-status demo demo-rollout demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds dashboards bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo demo-rollout demo-loop demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds dashboards bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
@@ -33,6 +33,9 @@ demo: setup ## fine-tune MiniLM on film reviews with two DeepSpeed ranks, serve 
 
 demo-rollout: setup ## roll out two models under a steady load: an equal one goes through, one with swapped labels is taken back (about 5 minutes)
 	@$(BIN)/python dev/demo_rollout.py
+
+demo-loop: setup ## the traffic of a model turns to another kind of text: a trigger sees it, a new model is trained, compared and promoted (about 20 minutes)
+	@PYTHONPATH=dev $(BIN)/python -m demo_loop
 
 demo-cluster: setup ## the same on a real one-node Kubernetes, from nothing to a served model (root, Debian)
 	@$(BIN)/python dev/demo_cluster.py

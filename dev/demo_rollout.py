@@ -99,7 +99,7 @@ async def demo() -> int:
         (deployment,) = _manifests("deployment.yaml")
         await session.submit(deployment)
         print("\nreviews-1 is served first")
-        ready = await session.wait_for("ModelDeployment", "reviews", until=_is_routed(session), seconds=ROLLOUT_SECONDS)
+        ready = await session.wait_for("ModelDeployment", "reviews", until=is_routed(session), seconds=ROLLOUT_SECONDS)
         load = Load(ready["status"]["url"], sentences)
         await _until_answered(load)
         sending = asyncio.create_task(load.run())
@@ -139,7 +139,7 @@ def _write_golden_set(job: Manifest) -> list[str]:
     return list(texts)
 
 
-def _is_routed(session: LocalSession) -> Callable[[Manifest], bool]:
+def is_routed(session: LocalSession) -> Callable[[Manifest], bool]:
     """Whether a deployment is ready, and its address that of its router."""
 
     def holds(stored: Manifest) -> bool:

@@ -34,10 +34,11 @@ def main() -> int:
     with given.events.open(encoding="utf-8") as lines:
         text = page(from_lines(lines), stored(given.series), title=TITLE)
     given.page.write_text(text, encoding="utf-8")
-    return _picture(given.page, given.png) if given.png else 0
+    return picture(given.page, given.png) if given.png else 0
 
 
-def _picture(source: Path, target: Path) -> int:
+def picture(source: Path, target: Path) -> int:
+    """Take a picture of a page. Return 0 if there is a browser, and it did."""
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     if browser is None:
         print(f"--png: none of {', '.join(BROWSERS)} is installed; {source} was written", file=sys.stderr)

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from demo_loop.events import Event
 
 MINUTE = 60.0
+BEFORE, DURING, WORST, AFTER = (
+    "before the drift",
+    "drift, the model from before",
+    "the lowest of",
+    "after the promotion",
+)
+"""How the names of periods begin."""
 LEAST_ROWS = 20
 """Of a minute that may be the worst one. Of fewer rows any accuracy can be chance."""
 
@@ -89,15 +96,20 @@ def accuracy_windows(events: Sequence[Event], *, by_feedback: bool, seconds: flo
 def periods(events: Sequence[Event]) -> list[Period]:
     """Return the rows of the table. The drift begins at the mark `turn`, and ends at the mark `promoted`; till then only the model from before the drift counts."""
     turned, promoted = _time_of(events, "turn"), _time_of(events, "promoted")
-    before = _period("before the drift", events, until=turned)
+    before = _period(BEFORE, events, until=turned)
     if turned is None:
         return [before]
     old = next((request.revision for request in reversed(requests_of(events)) if request.at < turned), None)
-    during = _period("drift, the model from before", events, since=turned, until=promoted, revision=old)
+    during = _period(DURING, events, since=turned, until=promoted, revision=old)
     rows = [before, during, *_worst(events, since=turned, until=promoted)]
     if promoted is not None:
-        rows.append(_period("after the promotion", events, since=promoted))
+        rows.append(_period(AFTER, events, since=promoted))
     return rows
+
+
+def period_of(events: Sequence[Event], name: str) -> Accuracy | None:
+    """Return the accuracy by the true labels of the period whose name begins so; None without one, or without rows."""
+    return next((period.true for period in periods(events) if period.name.startswith(name)), None)
 
 
 def judged(events: Sequence[Event], *, by_feedback: bool) -> list[tuple[Request, bool]]:
@@ -144,7 +156,7 @@ def _worst(events: Sequence[Event], *, since: float, until: float | None) -> lis
     if not minutes:
         return []
     worst = min(minutes, key=lambda window: window.accuracy.value)
-    return [_period(f"the lowest of {len(minutes)} minutes of drift", events, since=worst.begin, until=worst.end)]
+    return [_period(f"{WORST} {len(minutes)} minutes of drift", events, since=worst.begin, until=worst.end)]
 
 
 def _time_of(events: Sequence[Event], name: str) -> float | None:

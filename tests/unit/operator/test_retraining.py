@@ -65,6 +65,25 @@ def test_a_run_copies_the_template_with_more_data_another_seed_and_the_rest_of_t
     asyncio.run(life())
 
 
+def test_a_run_learns_from_the_feedback_of_its_deployment_up_to_its_own_start() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        template = deployed.harness.job("reviews")
+        train = [*template["spec"]["data"]["train"], {"uri": "feedback://api"}]
+        deployed.harness.cluster.change(template, spec=template["spec"] | {"data": {"train": train}})
+        await deployed.change(feedback={"storeInputs": "all", "storage": {"claim": "labels"}})
+        await deployed.serve()
+        await deployed.settle(later=HOUR + 1)
+        await deployed.ask()
+        assert deployed.place == ("Training", ""), deployed.loop["message"]
+        (_, feedback) = deployed.job_spec(deployed.run)["data"]["train"]
+        started = deployed.loop["history"][-1]["startedAt"]
+        assert feedback == {"uri": "feedback://api", "cutoff": started}
+
+    asyncio.run(life())
+
+
 def test_a_rejected_model_goes_and_the_next_run_waits_twice_as_long() -> None:
     async def life() -> None:
         deployed = Retrained()

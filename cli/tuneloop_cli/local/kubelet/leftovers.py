@@ -46,16 +46,27 @@ async def remove_routers_and_comparators(cluster: LocalCluster) -> None:
 
 
 def clear_server_status(cluster: LocalCluster) -> None:
-    """Remove ready servers and addresses from every status: between sessions no server runs. The stable revision stays."""
+    """Remove ready servers and addresses from every status: between sessions no server runs. The stable revision and what the loop of retraining remembers stay."""
     for deployment in cluster.all("ModelDeployment"):
         if "status" in deployment:
-            stable = {name: value for name, value in deployment["status"].items() if name == "stable"}
-            stable.get("stable", {}).pop("readyReplicas", None)
-            cluster.update(deployment | {"status": stable})
+            kept = {name: value for name, value in deployment["status"].items() if name in {"stable", "retraining"}}
+            kept.get("stable", {}).pop("readyReplicas", None)
+            if "retraining" in kept:
+                kept["retraining"] = _without_run_in_flight(kept["retraining"])
+            cluster.update(deployment | {"status": kept})
     for deployment in cluster.all("Deployment"):
         cluster.update(deployment | {"status": {}})
     for service in cluster.all("Service"):
         cluster.update(_without_address(service))
+
+
+def _without_run_in_flight(loop: Manifest) -> Manifest:
+    """Return the memory of the loop without a run that has not ended: its job waits for its submission, which no loop makes."""
+    ended = [run for run in loop.get("history") or () if "outcome" in run]
+    if len(ended) == len(loop.get("history") or ()):
+        return loop
+    fields = {name: value for name, value in loop.items() if name not in {"history", "message", "blockedReason"}}
+    return fields | {"state": "Idle"} | ({"history": ended} if ended else {})
 
 
 def _without_address(service: Manifest) -> Manifest:

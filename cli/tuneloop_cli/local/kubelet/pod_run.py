@@ -185,7 +185,7 @@ class PodRun:
             await self._wait_for_end(container, pod, plan=plan, started=started)
         finally:
             code = await container.reap(root=folders.root, watchdog=self.machine.watchdog)
-        message = _termination_message(plan.termination_message, _container(pod), log=log, failed=code != 0)
+        message = termination_message(plan.termination_message, _container(pod), log=log, failed=code != 0)
         last = pod["spec"].get("restartPolicy", "Always") == "Never" or self.stop.is_set()
         self._write(
             lambda pod: pod_status.terminated(
@@ -244,12 +244,15 @@ def _stopped_unless_done(pod: Manifest) -> pod_status.Status:
     return pod["status"] if done else pod_status.stopped(pod, now=now())
 
 
-def _termination_message(path: Path, container: dict[str, Any], *, log: Path, failed: bool) -> str:
-    """Return the termination message of a container. A failed container without one gets the end of its log, if its policy says so."""
+def termination_message(path: Path, container: dict[str, Any], *, log: Path, failed: bool) -> str:
+    """Return the termination message of a container. A failed container without one gets the end of its log, if its policy says so.
+
+    A process that was stopped before it began has no log.
+    """
     if path.exists():
         with path.open("rb") as file:
             return file.read(TERMINATION_MESSAGE_BYTES).decode(errors="replace")
-    if failed and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+    if failed and log.exists() and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
             lines = file.read().decode(errors="replace").splitlines()

@@ -9,8 +9,8 @@ from tuneloop_operator.names import POD_DEFAULTS
 
 _ATOMIC = frozenset({"selector", "podSelector", "ingress", "egress"})
 """Fields that an apply replaces as a whole. An additional entry in them changes their meaning, and an apply removes it."""
-_IDENTITIES = ("name", "uid", "mountPath")
-"""Fields by which an apply finds the items of a list. Items of other owners stay in place, so that they are no difference."""
+_IDENTITIES = ("mountPath", "name", "uid")
+"""Fields by which an apply finds the items of a list. Items of other owners stay in place, so that they are no difference. A mount also has the name of its volume, which two mounts may share."""
 
 
 def is_current(stored: Any, desired: dict[str, Any]) -> bool:

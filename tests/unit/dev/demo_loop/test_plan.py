@@ -100,3 +100,13 @@ def test_a_label_comes_with_its_text_where_rows_are_kept(sends_text: bool, text:
 def test_a_domain_without_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="both domains need rows"):
         Requests(TrafficPlan(), OLD, [])
+
+
+def test_texts_that_were_kept_back_are_sent_for_the_first_time_when_asked_for() -> None:
+    requests = Requests(TrafficPlan(), OLD, NEW[:10])
+    requests.turn()
+    drift = list(islice(requests, 15))
+    requests.go_on_with(NEW[10:])
+    after = list(islice(requests, 5))
+    assert drift[-1].repeated
+    assert [(request.row, request.repeated) for request in after] == [(row, False) for row in NEW[10:15]]

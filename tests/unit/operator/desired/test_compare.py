@@ -26,6 +26,18 @@ from tuneloop_operator.desired.common.compare import covers
         pytest.param([{"name": "a", "value": 2}], [{"name": "a", "value": 1}], False, id="a changed item with a name"),
         pytest.param([{"name": "b"}], [{"name": "a"}], False, id="a missing item with a name"),
         pytest.param(
+            [{"name": "claim", "mountPath": "/a", "readOnly": True}, {"name": "claim", "mountPath": "/b"}],
+            [{"name": "claim", "mountPath": "/a", "readOnly": True}, {"name": "claim", "mountPath": "/b"}],
+            True,
+            id="two mounts of one volume",
+        ),
+        pytest.param(
+            [{"name": "other", "mountPath": "/a"}],
+            [{"name": "claim", "mountPath": "/a"}],
+            False,
+            id="another volume at the same place",
+        ),
+        pytest.param(
             {"ownerReferences": [{"uid": "2"}, {"uid": "1"}]},
             {"ownerReferences": [{"uid": "1"}]},
             True,

@@ -176,3 +176,9 @@ def test_a_verdict_has_the_numbers_and_since_when_it_holds():
     verdict = walk.look(60, HIGH)
     assert (verdict.value, verdict.threshold, verdict.since.timestamp()) == (11, 10, BEGAN.timestamp() + 60)
     assert verdict.reason == "the query gives 11, above the threshold 10; fires when that has lasted for 1 h since 2026-03-02T12:01:00Z"  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "length"), [("30s", "30 s"), ("10m", "600 s"), ("90m", "1.5 h")])
+def test_what_is_left_to_wait_for_is_a_length_that_people_read(given: str, length: str) -> None:
+    verdict = Walk(trigger("promql", query="sum(a)", threshold=10, **{"for": given})).look(0, HIGH)
+    assert f"when that has lasted for {length} since" in verdict.reason

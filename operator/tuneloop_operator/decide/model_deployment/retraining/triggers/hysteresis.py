@@ -116,4 +116,5 @@ def _sentence(memory: TriggerMemory, found: Measurement, hold: Hold) -> str:
 
 
 def _since(begin: datetime, seconds: float) -> str:
-    return f"when that has lasted for {seconds / 3600:.3g} h since {stamp(begin)}"
+    length = f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds:.0f} s"
+    return f"when that has lasted for {length} since {stamp(begin)}"
