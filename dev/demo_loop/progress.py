@@ -30,7 +30,7 @@ class Phase(StrEnum):
 EXPECTED = {
     Phase.TRAINING: 240.0,
     Phase.STEADY: 180.0,
-    Phase.DRIFT: 150.0,
+    Phase.DRIFT: 240.0,
     Phase.RETRAINING: 420.0,
     Phase.ROLLOUT: 150.0,
     Phase.AFTER: 120.0,
