@@ -11,7 +11,7 @@ from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.predictions import Predictions
 from tuneloop_trainer.export.champion.encode import cuts_of, require_same_tokens
 from tuneloop_trainer.export.champion.judge import Judging, Model, judge_set
-from tuneloop_trainer.export.champion.rows import RowSet
+from tuneloop_trainer.export.champion.rows import GOLDEN, RECENT, RowSet
 from tuneloop_trainer.tasks.task import EncodedRow
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
@@ -31,7 +31,7 @@ def model(wrong: range, *, temperature: float = 1.0) -> Model:
     )
 
 
-def judged(challenger: Model, champion: Model, *, is_decisive: bool = True, groups=None, margin: float = 0.03):
+def judged(challenger: Model, champion: Model, *, is_decisive: bool = True, groups=None, margin: float = 0.03, name: str = GOLDEN):
     rows = [{"text": f"text {number}", "label": LABELS[label]} for number, label in enumerate(TRUTH)]
     judging = Judging(
         task=TEXT_CLASSIFICATION,
@@ -39,7 +39,7 @@ def judged(challenger: Model, champion: Model, *, is_decisive: bool = True, grou
         rules=Rules(margin=margin, min_improvement=0.0),
         bootstrap=Bootstrap(resamples=500),
     )
-    row_set = RowSet(name="golden", rows=rows, groups=groups, left_out=0)
+    row_set = RowSet(name=name, rows=rows, groups=groups, left_out=0)
     return judge_set(row_set, challenger=challenger, champion=champion, judging=judging, is_decisive=is_decisive)
 
 
@@ -57,6 +57,14 @@ def test_a_class_on_which_the_challenger_is_proven_worse_is_named():
     lost = range(1, 120, 2)  # rows of the class positive
     found, said = judged(model(lost), model(range(0, 240, 2)))
     assert said.worse_slices == ("positive",)
+    assert {part.name: part.verdict for part in found.slices} == {"negative": "NotInferior", "positive": "Worse"}
+
+
+def test_a_class_of_the_recent_window_is_listed_and_blocks_nothing():
+    """A champion that the world has left leans to a class: no better model finds as much of it."""
+    champion, challenger = model(range(0, 240, 2)), model(range(1, 120, 2))
+    found, verdict = judged(challenger, champion, name=RECENT)
+    assert verdict.worse_slices == ()
     assert {part.name: part.verdict for part in found.slices} == {"negative": "NotInferior", "positive": "Worse"}
 
 
@@ -108,6 +116,6 @@ def test_a_row_that_the_tokenizers_read_unlike_is_named():
 def test_the_digest_of_a_set_is_that_of_its_rows_in_order():
     one, two = ({"text": text, "label": "positive"} for text in ("a", "b"))
     digests = {
-        RowSet(name="golden", rows=rows, groups=None, left_out=0).digest for rows in ([one, two], [two, one], [one])
+        RowSet(name=GOLDEN, rows=rows, groups=None, left_out=0).digest for rows in ([one, two], [two, one], [one])
     }
     assert len(digests) == 3
