@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 MOST_MIB = ROUTER_MEMORY_BYTES / MIB - 64
+AT_THE_LIMIT = {200, 503, "RemoteDisconnected", "ConnectionResetError"}
+"""What a good client may get from a router whose memory is taken: beyond 98 % no connection is taken, and a fast machine gets there between two looks."""
 BODIES, SILENT, WITHOUT_A_KEY = 450, 300, 100
 KEY = "a-good-key"
 
@@ -172,9 +174,10 @@ def test_bodies_that_many_clients_hold_take_no_more_memory_than_the_router_has(r
         wait_for_answers(beside, 50)
         answers = Counter(map(answer_of, opened))
     assert beside.most_mib < MOST_MIB
-    assert answers["503"] > 0, "the attack has reached the limit"
-    assert set(beside.statuses) <= {200, 503}
-    assert set(beside.retry_after) <= {"1"}
+    # a client that is still sending may lose the answer to the reset of its connection
+    assert answers["503"] + answers["closed"] > 0, "the attack has reached the limit"
+    assert set(beside.statuses) <= AT_THE_LIMIT
+    assert beside.retry_after["1"] == beside.statuses[503]
 
 
 def test_bodies_of_http_2_take_no_more_memory_either(router):
@@ -192,5 +195,7 @@ def test_bodies_of_http_2_take_no_more_memory_either(router):
         wait_for_answers(beside, 50)
         all_sent()
     assert beside.most_mib < MOST_MIB
-    assert sum(upload.ended["reset"] for upload in uploads) > 0, "the attack has reached the limit"
-    assert set(beside.statuses) <= {200, 503}
+    assert sum(upload.ended["reset"] + upload.ended["closed"] for upload in uploads) > 0, (
+        "the attack has reached the limit"
+    )
+    assert set(beside.statuses) <= AT_THE_LIMIT
