@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from feedback_files import NOON, line, row, rows_of, taken, write
+from log_records import messages_of
 
 from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 
@@ -33,13 +34,14 @@ def test_damaged_lines_and_one_that_a_crash_has_cut_are_passed_over(tmp_path, da
         pytest.param(lambda path, rows: path.symlink_to("gone"), id="a link to nothing"),
     ],
 )
-def test_what_is_no_file_of_rows_is_passed_over_and_named(tmp_path, caplog, make):
+def test_what_is_no_file_of_rows_is_passed_over_and_named(tmp_path, make):
     write(tmp_path / "elsewhere", [row("b", "bad")])
     write(tmp_path / "rows", [row("a")])
     make(tmp_path / "rows" / "0.jsonl", tmp_path / "elsewhere" / "2026-11-30-0.jsonl")
-    assert [label for _, label in rows_of(tmp_path)] == ["good"]
-    assert taken(tmp_path).facts["files"] == 1
-    assert "feedback://reviews/0.jsonl: is no plain file, and is passed over" in caplog.text
+    with messages_of("tuneloop_trainer.data.feedback.labelled") as messages:
+        assert [label for _, label in rows_of(tmp_path)] == ["good"]
+        assert taken(tmp_path).facts["files"] == 1
+    assert "feedback://reviews/0.jsonl: is no plain file, and is passed over" in messages
 
 
 def test_a_folder_that_is_a_link_to_the_rows_of_another_deployment_is_refused(tmp_path):

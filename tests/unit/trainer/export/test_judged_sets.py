@@ -31,7 +31,15 @@ def model(wrong: range, *, temperature: float = 1.0) -> Model:
     )
 
 
-def judged(challenger: Model, champion: Model, *, is_decisive: bool = True, groups=None, margin: float = 0.03, name: str = GOLDEN):
+def judged(
+    challenger: Model,
+    champion: Model,
+    *,
+    is_decisive: bool = True,
+    groups=None,
+    margin: float = 0.03,
+    name: str = GOLDEN,
+):
     rows = [{"text": f"text {number}", "label": LABELS[label]} for number, label in enumerate(TRUTH)]
     judging = Judging(
         task=TEXT_CLASSIFICATION,
