@@ -1,4 +1,4 @@
-"""`serve`: one ModelDeployment until Ctrl-C."""
+"""`serve`: one ModelDeployment until Ctrl-C, with a line for each thing that users of it notice."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, ses
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_cli.local.routing import has_router, leads_to_router
 from tuneloop_cli.terminal import say
+from tuneloop_cli.views.serving import change_of, is_asleep, is_ready, local_url
 from tuneloop_cli.views.values import at
 from tuneloop_operator.decide.model_deployment.trouble import SERVER_ENDED
 
@@ -40,34 +41,31 @@ async def _serve(manifest: Manifest, *, folder: Path, port: int) -> None:
     interrupts = Interrupts()
     async with session_scope(folder, port=port) as session:
         (submitted,) = await session.submit(manifest)
-        if await finishes_before(interrupts.first, _until_ready(session, submitted.manifest)):
-            await interrupts.first.wait()
+        await finishes_before(interrupts.first, follow(session, submitted.manifest))
         say("stopping; requests in flight are finished")
 
 
-async def _until_ready(session: LocalSession, deployment: Manifest) -> None:
-    """Return once the servers are ready. Raises TuneloopExit if waiting cannot make them ready.
+async def follow(session: LocalSession, deployment: Manifest) -> None:
+    """Print the address once somebody answers there, and what happens, until this is cancelled. Raises TuneloopExit if waiting cannot make the servers ready.
 
-    The address is printed before that if a router answers there: by the servers of the old revision, until the new one has its share.
+    With a router the servers of the old revision may answer there already, until the new one has its share.
     """
-    printed, is_announced = "", False
+    printed: object = None
+    is_announced = False
     async with aclosing(versions_of(session, deployment)) as versions:
         async for version in versions:
             if _is_stale(version):
                 continue
             if not is_announced:
                 require_can_become_ready(version)
-            ready = condition(version, "Ready")
-            is_ready = ready.get("status") == "True"
-            if not is_announced and (is_ready or _stable_answers(version)) and _has_address(session, version):
-                await _announce(version)
-                is_announced = True
-            if is_ready and is_announced:
-                return
-            message = ready.get("message", "")
-            if message and message != printed and not is_ready:
-                printed = message
-                say(message)
+                is_announced = _answers(version) and _has_address(session, version)
+                if is_announced:
+                    await _announce(version)
+                if is_ready(version) and not is_asleep(version):
+                    printed = change_of(version)  # the address says so, now or as soon as there is one
+            if (change := change_of(version)) and change != printed:
+                printed = change
+                say(at(version, "status.conditions[Ready].message"))
 
 
 async def _announce(deployment: Manifest) -> None:
@@ -89,15 +87,18 @@ async def _until_it_answers(url: str) -> None:
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def _stable_answers(deployment: Manifest) -> bool:
-    """Whether a router has ready servers of the old revision, while a new one gets its share."""
+def _answers(deployment: Manifest) -> bool:
+    """Whether requests are answered: by ready servers, or behind a router by those of the old revision, while a new one gets its share."""
+    if is_ready(deployment):
+        return not is_asleep(deployment)
     return has_router(deployment) and bool(at(deployment, "status.stable.readyReplicas"))
 
 
 def _has_address(session: LocalSession, deployment: Manifest) -> bool:
     """Whether the status has the address that stays: that of the router, if there is one."""
-    pods = session.node.cluster.all("Pod", namespace=deployment["metadata"]["namespace"])
-    return not has_router(deployment) or leads_to_router(deployment, pods)
+    if not has_router(deployment):
+        return local_url(deployment) is not None
+    return leads_to_router(deployment, session.node.cluster.all("Pod", namespace=deployment["metadata"]["namespace"]))
 
 
 def require_can_become_ready(deployment: Manifest) -> None:

@@ -10,6 +10,7 @@ from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.commands.session_scope import Interrupts, finishes_before, session_scope, versions_of
 from tuneloop_cli.terminal import say
 from tuneloop_cli.views.kinds import view_of
+from tuneloop_cli.views.serving import local_url
 from tuneloop_cli.views.values import at
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
     from tuneloop_cli.local.session import LocalSession
     from tuneloop_operator.cluster import Manifest
-
-
-_PRINTED = ("status.phase", "status.url", "status.rollout.share")
 
 
 def keep_up(files: list[Path], *, folder: Path, ranks: int | None) -> None:
@@ -53,7 +51,7 @@ async def _print_changes(session: LocalSession, manifest: Manifest) -> None:
     printed: tuple[object, ...] = ()
     async with aclosing(versions_of(session, manifest)) as versions:
         async for version in versions:
-            found = tuple(at(version, path) for path in _PRINTED)
+            found = (at(version, "status.phase"), local_url(version), at(version, "status.rollout.share"))
             if found[0] and found != printed:
                 printed = found
                 say(f"{name}: {view_of(version).line(version)}")

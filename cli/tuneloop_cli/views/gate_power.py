@@ -8,8 +8,12 @@ from tuneloop_operator.decide.gate_query import IN_A_ROW, least_seconds
 from tuneloop_operator.decide.model_deployment.feedback_gate import alpha_of, labels_needed
 from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
 from tuneloop_operator.decide.model_deployment.gates.evidence import percent
-from tuneloop_operator.decide.model_deployment.gates.power import sentence
-from tuneloop_operator.decide.model_deployment.gates.undecidable import golden_rows_needed, power_in_a_step
+from tuneloop_operator.decide.model_deployment.gates.power import sentence, warning
+from tuneloop_operator.decide.model_deployment.gates.undecidable import (
+    golden_rows_needed,
+    power_in_a_step,
+    requests_to_catch,
+)
 from tuneloop_operator.decide.model_deployment.query_gates import query_gates_of
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ def gate_notes(options: RolloutOptions | None) -> Iterator[str]:
         for requests in sorted({size.requests for size in sizes}):
             power = power_in_a_step(gate, requests, steps=len(sizes))
             yield sentence(gate.name, power, margin=gate.margin)
+            if power.decides and not power.catches:
+                yield warning(gate.name, power, least=requests_to_catch(gate, steps=len(sizes)))
     for query in query_gates_of(options):
         if not query.is_on_feedback:
             yield _of_query(query)
@@ -54,5 +60,9 @@ def _of_feedback(gate: Gate) -> str:
 
 def _of_golden_set(gate: GateSpec) -> str:
     rows = golden_rows_needed(gate)
-    needed = f"{rows} rows pass an equal model with 80 %" if rows is not None else "no number of rows decides it"
+    needed = (
+        f"a set of {rows} rows or more passes an equal model with 80 %"
+        if rows
+        else "a set of no size passes an equal model"
+    )
     return f"gate {gate.name}, margin {percent(gate.margin)}, the golden set: looks once; {needed}"

@@ -10,6 +10,7 @@ from tuneloop_cli.views.kind_view import KindView
 from tuneloop_cli.views.lines import field, pairs, section
 from tuneloop_cli.views.retraining import retraining_lines
 from tuneloop_cli.views.rollout import rollout_lines
+from tuneloop_cli.views.serving import local_url
 from tuneloop_cli.views.values import Manifest, at
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def deployment_page(deployment: Manifest, now: datetime) -> Iterator[str]:
     """Yield the body of the page."""
     yield field("Ready", at(deployment, "status.ready"))
-    yield field("URL", at(deployment, "status.url"))
+    yield field("URL", local_url(deployment))
     yield from section("Failure", failure_lines(at(deployment, "status.failure")))
     yield from section("Stable", pairs(_without_failure(at(deployment, "status.stable"))))
     yield from section("Failure of stable", failure_lines(at(deployment, "status.stable.failure")))
@@ -36,8 +37,8 @@ def _without_failure(revision: Manifest | None) -> Manifest | None:
 
 
 def deployment_line(deployment: Manifest) -> str:
-    """Return one line of the present state: phase, a new revision with its share of the requests, address."""
-    parts = (at(deployment, path) for path in ("status.phase", "status.rollout.share", "status.url"))
+    """Return one line of the present state: phase, a new revision with its share of the requests, address on this machine."""
+    parts = (at(deployment, "status.phase"), at(deployment, "status.rollout.share"), local_url(deployment))
     return "  ".join(str(part) for part in parts if part)
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from tuneloop_operator.errors import InvalidQuery
 from tuneloop_operator.prometheus.look_back import look_back
-from tuneloop_operator.prometheus.query import code_of, variables_of, written
+from tuneloop_operator.prometheus.query import bracket_problem, code_of, variables_of, written
 
 IN_A_ROW = 3
 """Numbers on one side of the margin that decide. One burst is in two neighbouring windows at most; three that share no sample show that it lasts."""
@@ -43,10 +43,12 @@ def query_problem(text: str, compare: Compare = Compare.ABSOLUTE) -> str:
     try:
         written(text, names)
         look_back(text)
-    except InvalidQuery as problem:
-        return str(problem)
+    except InvalidQuery as error:
+        return str(error)
     if not code_of(text).strip():
         return 'the query is empty; for example sum(up{revision="{{revision}}"})'
+    if problem := bracket_problem(text):
+        return problem
     if compare is Compare.STABLE and REVISION not in variables_of(text):
         return (
             "the query is the same for both revisions, so their difference is always 0: it must name {{revision}}, "

@@ -27,6 +27,7 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _HAS_MEANING = re.compile(r"[\\.+*?()|\[\]{}^$]")
 """Characters that do not stand for themselves in RE2."""
 _VARIABLE = re.compile(r"\{\{([^{}]*)\}\}")
+_PARTNERS = {"(": ")", "[": "]", "{": "}"}
 _PART = re.compile(
     r"""
     (?P<comment>\#[^\n]*)
@@ -104,6 +105,17 @@ def code_of(text: str) -> str:
     """Return a query without its comments and without what stands in its strings."""
     parts = ((part.lastgroup, part[0]) for part in _PART.finditer(text))
     return "".join('""' if kind == "string" else text for kind, text in parts if kind != "comment")
+
+
+def bracket_problem(text: str) -> str:
+    """Return which bracket of a query has no partner, as a sentence; empty if each has one. The language itself is Prometheus' matter."""
+    expected: list[str] = []
+    for character in code_of(text):
+        if character in _PARTNERS:
+            expected.append(_PARTNERS[character])
+        elif character in _PARTNERS.values() and (not expected or expected.pop() != character):
+            return f"the query has a {character} without its beginning, or a bracket before it without an end"
+    return f"the query has a bracket without an end: a {expected[-1]} is missing" if expected else ""
 
 
 def variables_of(text: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ CLUSTERS_REFUSED = ("cluster_manager.cds.update_rejected", "cluster_manager.cds.
 ROUTES_REFUSED = (f"http.front.rds.{ROUTES}.update_rejected", f"http.front.rds.{ROUTES}.update_failure")
 WARMING_CLUSTERS = "cluster_manager.warming_clusters"
 ACTIVE_REQUESTS = "http.front.downstream_rq_active"
+ACTIVE_CONNECTIONS = "http.front.downstream_cx_active"
 
 _KEPT = (
     r"router\..*",

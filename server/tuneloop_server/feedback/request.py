@@ -55,7 +55,12 @@ def _item(document: object, *, field: str) -> FeedbackItem:
     if not isinstance(token, str):
         raise wrong(f"{field}token", token, "expected the text that x-tuneloop-feedback had")
     if (label is None) == (correct is None):
-        raise invalid(f"{field}label: either label or correct is needed, {_EXAMPLE}", field=f"{field}label")
+        needed = (
+            "either label or correct is needed"
+            if label is None
+            else "label and correct are given, and only one of them is allowed"
+        )
+        raise invalid(f"{field}label: {needed}, {_EXAMPLE}", field=f"{field}label")
     if correct is not None and not isinstance(correct, bool):
         raise wrong(f"{field}correct", correct, "expected true or false")
     if label is not None and (isinstance(label, bool) or not isinstance(label, str | int)):

@@ -6,12 +6,14 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from router_process import SECONDS, exchange, running, settings_file, stream
+from router_process import SECONDS, Answers, exchange, running, settings_file, steady, stream
 from splits import FULL, document, parsed
 from waiting import until
 
@@ -65,25 +67,82 @@ def test_a_restart_begins_with_the_newer_of_the_mounted_split_and_the_kept_one(t
         until(lambda: router.generation_kept == 8, seconds=10, what="the newer one is kept")
 
 
+def of_the_stream_under_way(router, later, *, events=20):
+    """Stop the router in the middle of a stream, with ten events a second; return what `later()` finds meanwhile, and the stream."""
+
+    async def life():
+        task = asyncio.create_task(stream(router.url, events=events, gap_ms=100))
+        await asyncio.to_thread(
+            until, lambda: router.stat("http.front.downstream_rq_active"), seconds=10, what="it has begun"
+        )
+        router.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(later), await task
+
+    found, whole = asyncio.run(life())
+    assert router.process.wait(SECONDS) == 0
+    return found, whole
+
+
 def test_a_stream_that_is_under_way_is_whole_when_the_router_is_stopped(tmp_path, models):
+    """With a quiet time, in which other proxies learn that the router goes, it answers until the last request is over."""
+    with running(settings_file(tmp_path, models.split(stable=100), quietSeconds=1)) as router:
+        begun = time.monotonic()
+
+        def headers_after_the_quiet_time():
+            until(lambda: not_ready(router), seconds=10, what="the router is not ready", pause=0.01)
+            until(lambda: time.monotonic() > begun + 1.5, seconds=10, what="the quiet time is over")
+            return router.get()[1]
+
+        headers, found = of_the_stream_under_way(router, headers_after_the_quiet_time, events=35)
+        assert headers["connection"] == "close"
+        assert (found.whole, found.error) == (True, "")
+
+
+def test_a_stream_that_is_under_way_is_whole_when_nobody_else_may_come(tmp_path, models):
+    with running(settings_file(tmp_path, models.split(stable=100))) as router:
+        refused, found = of_the_stream_under_way(router, lambda: until(lambda: refuses(router), seconds=10, what="others are refused"))  # fmt: skip
+        assert (refused, found.whole, found.error) == (True, True, "")
+
+
+def refuses(router) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", router.port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_clients_that_keep_their_connections_lose_no_request_when_the_router_is_stopped(tmp_path, models):
+    """Whoever comes later is refused before anything is sent."""
     with running(settings_file(tmp_path, models.split(stable=100))) as router:
 
         async def life():
-            task = asyncio.create_task(stream(router.url, events=20, gap_ms=100))
+            answers, stop = Answers(), asyncio.Event()
+            load = asyncio.create_task(steady(router.url, answers, per_second=100, stop=stop))
             await asyncio.to_thread(
-                until, lambda: router.stat("http.front.downstream_rq_active"), seconds=10, what="it has begun"
+                until, lambda: answers.outcomes["200"] >= 20, seconds=10, what="connections are kept"
             )
             router.process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(
-                until, lambda: not_ready(router), seconds=10, what="the router is not ready", pause=0.01
+                until, lambda: "ClientConnectorError" in answers.outcomes, seconds=SECONDS, what="clients are refused"
             )
-            headers = (await asyncio.to_thread(router.get))[1]
-            return headers, await task
+            assert await asyncio.to_thread(router.process.wait, SECONDS) == 0
+            stop.set()
+            await load
+            return answers
 
-        headers, found = asyncio.run(life())
-        assert headers["connection"] == "close"
-        assert (found.whole, found.error) == (True, "")
-        assert router.process.wait(SECONDS) == 0
+        found = asyncio.run(life())
+        assert set(found.outcomes) == {"200", "ClientConnectorError"}, found.outcomes
+
+
+def test_a_client_that_keeps_a_silent_connection_does_not_keep_the_router(tmp_path, models):
+    with (
+        running(settings_file(tmp_path, models.split(stable=100), drainSeconds=60)) as router,
+        socket.create_connection(("127.0.0.1", router.port)),
+    ):
+        until(lambda: router.stat("http.front.downstream_cx_active"), seconds=10, what="the connection is there")
+        router.process.send_signal(signal.SIGTERM)
+        assert router.process.wait(SECONDS / 2) == 0
 
 
 def not_ready(router) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 from tuneloop_api.v1alpha1.model_deployment.rollout import RolloutOptions
@@ -15,13 +17,32 @@ def notes(**rollout: Any) -> list[str]:
 
 
 def test_a_gate_on_copies_has_its_chances_for_each_number_of_requests() -> None:
-    found = notes(gates=[ERRORS], steps=[{"weight": 5, "minRequests": 500}, {"weight": 50}, {"weight": 100}])
+    found = notes(gates=[ERRORS], steps=[{"weight": 5, "minRequests": 2000}, {"weight": 50}, {"weight": 100}])
     assert [note.split(":")[0] for note in found] == [
-        "gate errors, margin 1 %, minRequests 500",
         "gate errors, margin 1 %, minRequests 1000",
+        "gate errors, margin 1 %, minRequests 2000",
     ]
     assert "passes an equal model with" in found[0]
-    assert "fails one that is worse by 2 % with" in found[0]
+    assert re.search(r"; fails one that is worse by 2 % with \d+ %, \d+ % by the last$", found[0])
+
+
+def test_a_gate_that_seldom_catches_a_bad_model_says_how_many_requests_do() -> None:
+    gate = ERRORS | {"margin": 0.03}
+    few, warned = notes(gates=[gate], steps=[{"weight": 50, "minRequests": 100}])
+    assert few.startswith("gate errors, margin 3 %, minRequests 100: passes an equal model with ")
+    found = re.fullmatch(
+        "warning: gate errors, minRequests 100: a model that is worse by 6 % is oftener Held than brought back; "
+        r"(\d+) requests in a step bring it back \(minRequests (\d+)\) with 80 %",
+        warned,
+    )
+    assert found is not None, warned
+    assert int(found[2]) == math.ceil(int(found[1]) / 3)
+    (enough,) = notes(gates=[gate], steps=[{"weight": 50, "minRequests": int(found[2])}])
+    assert not enough.startswith("warning")
+
+
+def test_the_default_number_of_requests_catches_a_bad_model() -> None:
+    assert [note for note in notes(gates=[ERRORS]) if note.startswith("warning")] == []
 
 
 def test_a_gate_on_the_golden_set_says_how_many_rows_it_needs() -> None:
@@ -30,8 +51,8 @@ def test_a_gate_on_the_golden_set_says_how_many_rows_it_needs() -> None:
         {"name": "calibration", "metric": "Calibration", "margin": 0.05},
     ]
     assert notes(gates=gates) == [
-        "gate golden, margin 3 %, the golden set: looks once; 740 rows pass an equal model with 80 %",
-        "gate calibration, margin 5 %, the golden set: looks once; 284 rows pass an equal model with 80 %",
+        "gate golden, margin 3 %, the golden set: looks once; a set of 740 rows or more passes an equal model with 80 %",
+        "gate calibration, margin 5 %, the golden set: looks once; a set of 284 rows or more passes an equal model with 80 %",
     ]
 
 

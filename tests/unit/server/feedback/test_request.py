@@ -26,8 +26,11 @@ def test_one_object_or_a_list_of_them_is_read():
         (b"[" * 200_000, "nested too deeply"),
         (b"{}", "token: null was given"),
         (b'{"token": 7}', "token: 7 was given, expected the text that x-tuneloop-feedback had"),
-        (b'{"token": "t"}', "label: either label or correct is needed"),
-        (b'{"token": "t", "label": "a", "correct": true}', "label: either label or correct is needed"),
+        (b'{"token": "t"}', "label: either label or correct is needed, for example"),
+        (
+            b'{"token": "t", "label": "a", "correct": true}',
+            "label: label and correct are given, and only one of them is allowed, for example",
+        ),
         (b'{"token": "t", "label": true}', "label: true was given, expected the name of a label, or its id"),
         (b'{"token": "t", "label": 1.5}', "label: 1.5 was given"),
         (b'{"token": "t", "correct": 1}', "correct: 1 was given, expected true or false"),

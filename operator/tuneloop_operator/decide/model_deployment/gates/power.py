@@ -133,6 +133,8 @@ class Power:
     """The same at the last end, with `ends` times as many samples."""
     fails_worse: float
     """Chance to fail a model that is worse by `worse_by`, at the first end."""
+    fails_worse_at_last: float
+    """The same at the last end."""
     worse_by: float
     sample: int
     ends: int
@@ -144,6 +146,11 @@ class Power:
     def decides(self) -> bool:
         """Whether the gate is worth its looks."""
         return self.passes_equal_at_last >= self.required
+
+    @property
+    def catches(self) -> bool:
+        """Whether a model that is worse by `worse_by` fails in the step more often than not. Where it does not fail it passes hardly ever: the roll-out is held."""
+        return self.fails_worse_at_last >= 0.5
 
 
 def power_of(
@@ -164,10 +171,14 @@ def power_of(
     def equal(samples: int) -> float:
         return expected.chances(samples, 0.0, margin=margin, levels=levels).to_pass
 
+    def worse(samples: int) -> float:
+        return expected.chances(samples, worse_by, margin=margin, levels=levels).to_fail
+
     return Power(
         passes_equal=equal(sample),
         passes_equal_at_last=equal(ends * sample),
-        fails_worse=expected.chances(sample, worse_by, margin=margin, levels=levels).to_fail,
+        fails_worse=worse(sample),
+        fails_worse_at_last=worse(ends * sample),
         worse_by=worse_by,
         sample=sample,
         ends=ends,
@@ -181,7 +192,8 @@ def sentence(gate: str, power: Power, *, margin: float, field: str = "minRequest
     if power.decides:
         return (
             f"gate {gate}, margin {percent(margin)}, {field} {power.sample}: passes an equal model with {chance(power.passes_equal)} at the first end of a "
-            f"step, {chance(power.passes_equal_at_last)} by the last; fails one that is worse by {percent(power.worse_by)} with {chance(power.fails_worse)}"
+            f"step, {chance(power.passes_equal_at_last)} by the last; fails one that is worse by {percent(power.worse_by)} with {chance(power.fails_worse)}, "
+            f"{chance(power.fails_worse_at_last)} by the last"
         )
     remedy = (
         f"set it to {power.least} or more, or widen the margin"
@@ -191,6 +203,17 @@ def sentence(gate: str, power: Power, *, margin: float, field: str = "minRequest
     return (
         f"gate {gate}: {field} {power.sample} cannot decide a margin of {percent(margin)}: an equal model passes with {chance(power.passes_equal_at_last)} only, "
         f"even with {power.ends * power.sample}; {remedy}"
+    )
+
+
+def warning(gate: str, power: Power, *, least: int | None, field: str = "minRequests") -> str:
+    """Return what `validate` prints of a gate that decides and seldom catches a worse model. least: the sample of a step that catches it with `REQUIRED_POWER`."""
+    enough = "no number of requests brings it back"
+    if least is not None:
+        enough = f"{least} requests in a step bring it back ({field} {math.ceil(least / power.ends)})"
+    return (
+        f"warning: gate {gate}, {field} {power.sample}: a model that is worse by {percent(power.worse_by)} is oftener Held than brought back; "
+        f"{enough} with {chance(REQUIRED_POWER)}"
     )
 
 

@@ -44,6 +44,8 @@ _LATENCY_NOISE = 0.3
 """Standard deviation of log(canary's time / stable's time) of equal models on the same request, as in docs/results.md."""
 _MANY = 100_000
 """Samples that are tried before more, which take longer to count."""
+_WORSE = 2
+"""Times the margin: how much worse the model is that a gate is to catch."""
 _EQUAL_DISAGREEMENT = 0.5
 """Of the bound: a canary that is as good as is asked for disagrees half as often as it may."""
 
@@ -121,9 +123,19 @@ def power_in_a_step(gate: GateSpec, requests: int, *, steps: int) -> Power:
         sample=requests,
         ends=gate.limits.inconclusive,
         margin=margin,
-        worse_by=2 * margin,
+        worse_by=_WORSE * margin,
         levels=levels,
         required=_required(steps),
+    )
+
+
+@functools.lru_cache(maxsize=256)  # it takes up to a few seconds
+def requests_to_catch(gate: GateSpec, *, steps: int) -> int | None:
+    """Return how many requests in one of so many steps fail a model that is worse by twice the margin with `REQUIRED_POWER`; None: no number does."""
+    levels = planned_looks([1] * steps, alpha=gate.alpha, inconclusive_limit=gate.limits.inconclusive)[0].levels
+    expected, margin = _expected(gate), _margin(gate)
+    return least_sample(
+        lambda sample: expected.chances(sample, _WORSE * margin, margin=margin, levels=levels).to_fail, REQUIRED_POWER
     )
 
 

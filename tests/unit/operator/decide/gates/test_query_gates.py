@@ -115,6 +115,9 @@ def test_gates_with_a_metric_are_no_query_gates():
         ('up{pod="{{pod}}"}', "allowed are {{namespace}}, {{deployment}}, {{revision}}"),
         ('rate(up{revision="{{revision}}"}[$__rate_interval])', "for example [5m]"),
         ("  # nothing\n", "the query is empty"),
+        ('max(up{revision="{{revision}}"}', "a bracket without an end: a ) is missing"),
+        ('max(up{revision="{{revision}}")', "a ) without its beginning, or a bracket before it without an end"),
+        ('up{revision="{{revision}}"} > 1)', "a ) without its beginning"),
     ],
 )
 def test_a_query_that_cannot_be_asked_is_named(query, words):
@@ -131,6 +134,7 @@ def test_a_difference_that_is_always_0_is_refused(query):
 
 def test_a_good_query_has_no_problem():
     assert query_problem(QUERY, Compare.STABLE) == ""
+    assert query_problem('count(up{pod=~"a(b|c"}) # (') == ""
     assert [*query_refusals(options())] == []
     assert [*query_refusals(None)] == []
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec, Metric
 from tuneloop_operator.decide.model_deployment.gates.limits import Limits
-from tuneloop_operator.decide.model_deployment.gates.undecidable import StepSize
+from tuneloop_operator.decide.model_deployment.gates.undecidable import StepSize, power_in_a_step, requests_to_catch
 from tuneloop_operator.decide.model_deployment.gates.undecidable import undecidable as found_undecidable
 
 ERRORS = GateSpec(name="errors", metric=Metric.ERRORS, margin=0.01)
@@ -113,3 +113,18 @@ def test_more_requests_are_never_refused_where_fewer_are_not(requests: list[int]
     before = len(undecidable([LATENCY], steps(*requests)))
     after = len(undecidable([LATENCY], steps(*(number * 4**more for number in requests))))
     assert after <= before
+
+
+@pytest.mark.parametrize("gate", [ERRORS, LATENCY, AGREEMENT], ids=lambda gate: gate.name)
+def test_the_requests_that_catch_a_bad_model_do_and_half_of_them_do_not(gate: GateSpec) -> None:
+    enough = requests_to_catch(gate, steps=3)
+    assert enough is not None
+    assert power_in_a_step(gate, enough, steps=3).fails_worse >= 0.8
+    assert power_in_a_step(gate, enough // 2, steps=3).fails_worse < 0.8
+
+
+@pytest.mark.parametrize(("requests", "catches"), [(500, False), (1000, True)])
+def test_a_step_that_holds_a_bad_model_oftener_than_it_fails_it_does_not_catch(requests: int, catches: bool) -> None:
+    power = power_in_a_step(ERRORS, requests, steps=3)
+    assert power.catches is catches
+    assert power.fails_worse_at_last == power_in_a_step(ERRORS, 3 * requests, steps=3).fails_worse
