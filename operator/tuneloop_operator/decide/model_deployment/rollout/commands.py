@@ -39,7 +39,7 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
     if after is None:
         message = f"{command.action} does not apply: the roll-out is {rollout.phase}"
         return noted, Event(type="Warning", reason="CommandIgnored", message=message)
-    return after, Event(reason="CommandObeyed", message=f"{command.action} of {rollout.canary or rollout.stable}")
+    return after, Event(reason="CommandObeyed", message=f"{command.action} of {revision_meant(moment, command.action)}")
 
 
 def applies(moment: Moment, action: Action) -> bool:
