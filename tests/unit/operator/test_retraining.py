@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from deployed_in_memory import server_pod
 from retrained_in_memory import DAY, HOUR, Retrained
 
 
@@ -146,6 +147,26 @@ def test_a_model_that_a_person_takes_back_after_its_run_has_ended_does_not_come_
         await deployed.settle(later=HOUR + 1)
         assert deployed.status["stable"]["uri"] == before
         assert deployed.outcomes == ["Promoted"] * runs, "the runs themselves ended well"
+
+    asyncio.run(life())
+
+
+def test_a_model_whose_servers_fail_after_its_run_has_ended_does_not_come_back_with_an_edit() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        await deployed.retrain("d2")
+        new = deployed.status["stable"]["revision"]
+        ended = {"terminated": {"exitCode": 74, "message": "damaged"}}
+        container = {"restartCount": 3, "state": {"waiting": {}}, "lastState": ended}
+        await deployed.replace_pods(new, server_pod(new, 0, ready=False, **container))
+        await deployed.serve()
+        assert deployed.status["stable"]["uri"] == "pvc://models/artifact"
+        await deployed.offer()
+        await deployed.serve()
+        await deployed.settle(later=HOUR + 1)
+        assert deployed.status["stable"]["uri"] == "pvc://models/artifact"
+        assert "choice" not in deployed.loop
 
     asyncio.run(life())
 

@@ -92,7 +92,7 @@ def _of_this_model(loop: Loop, facts: Facts, *, now: datetime) -> Loop:
 
 
 def _without_taken_back(loop: Loop, facts: Facts) -> Loop:
-    """Return the memory after a person took the model of a past run back: what serves again is the choice, or spec.model if no run made it."""
+    """Return the memory after the model of a past run was taken back: what serves again is the choice, or spec.model if no run made it."""
     choice, champion = loop.choice, facts.champion
     if choice is None or champion is None or choice.revision not in facts.rollout.taken_back:
         return loop

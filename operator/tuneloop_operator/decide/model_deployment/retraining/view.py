@@ -11,6 +11,9 @@ from tuneloop_operator.decide.model_deployment.rollout.state import IDLE, Phase,
 if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.rollout.state import Rejection, Rollout
 
+_TAKEN_BACK = frozenset({RejectionReason.ROLLED_BACK, RejectionReason.GATE_FAILED, RejectionReason.BROKEN})
+"""Reasons by which a revision goes that was promoted before."""
+
 
 def view_of(
     rollout: Rollout | None, *, revision: str, spec_digest: str, is_served: bool, pin: str | None
@@ -25,7 +28,7 @@ def view_of(
     rejection = _rejection(rollout, revision, spec_digest)
     trial = _trial(rollout, revision, rejection, is_served=is_served)
     busy, message = _busy(rollout, pin)
-    taken_back = tuple(item.revision for item in rollout.rejected if item.reason is RejectionReason.ROLLED_BACK)
+    taken_back = tuple(item.revision for item in rollout.rejected if item.reason in _TAKEN_BACK)
     message = rejection.message if rejection else message
     return RolloutView(trial=trial, message=message, busy=busy, taken_back=taken_back)
 
