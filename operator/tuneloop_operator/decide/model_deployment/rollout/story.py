@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import sentences
 from tuneloop_operator.decide.model_deployment.rollout.state import IDLE, Phase
 from tuneloop_operator.decide.model_deployment.rollout.strategies import step_of, steps_of
 
@@ -48,7 +49,7 @@ def _step(rollout: Rollout, spec: RolloutSpec) -> str:
 
 
 def _findings(rollout: Rollout, spec: RolloutSpec, *, now: datetime) -> list[str]:
-    gates = [f"gate {gate.name} {gate.verdict} ({gate.reason})" for gate in rollout.gates]
+    gates = sentences(rollout.gates)
     match rollout.phase:
         case Phase.PROGRESSING:
             wait = _left(rollout.step_started, step_of(rollout, spec).min_duration, now=now)

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from rollouts import NOW, a_spec, after, baking, facts_for, in_step, measured, serving
 
-from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason, Rollout
 from tuneloop_operator.decide.model_deployment.rollout.story import story
 
@@ -93,3 +94,14 @@ def test_a_reason_that_the_figures_tell_is_not_told_twice() -> None:
     rollout = in_step(1)
     text = read_by_people(rollout, **{"error-ratio": GateAction.HOLD})
     assert text.count("312 of 500") == 1
+
+
+def test_gates_that_say_the_same_are_told_at_once() -> None:
+    silent = [
+        GateSummary(name=name, verdict=Verdict.NO_DATA, action=GateAction.HOLD, reason="it is still starting")
+        for name in ("errors", "latency", "golden")
+    ]
+    other = GateSummary(name="ours", verdict=Verdict.PASS, action=GateAction.ADVANCE, reason="0.1, bound 1")
+    rollout = in_step(1, step_started=NOW - timedelta(minutes=6), gates=(*silent[:1], other, *silent[1:]))
+    text = "gates errors, latency and golden NoData (it is still starting); gate ours Pass (0.1, bound 1); next step"
+    assert text in story(rollout, SPEC, now=NOW)
