@@ -257,11 +257,12 @@ CASES = {
         similar={"it has succeeded": failed("_x10 1x50", class_="", result="Succeeded")},
     ),
     "TuneloopRetrainBlocked": Case(
-        fault=blocked("NoNewData"),
+        fault=blocked("NoNewData") + retrains("0x2 1x10 2x50", "NoNewData"),
         labels=DEPLOYMENT | {"reason": "NoNewData"},
-        at="400m",
+        at="560m",
         step="10m",
         similar={
+            "it pauses after one run without new data": blocked("NoNewData") + retrains("0x2 1x60", "NoNewData"),
             "it waits for the cooldown": blocked("Cooldown"),
             "a run is on its way": blocked("RunInFlight"),
             "a person wants it so": blocked("DryRun"),

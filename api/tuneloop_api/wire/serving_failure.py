@@ -22,3 +22,14 @@ class ServingFailureClass(StrEnum):
     """The kubelet cannot pull the image, or there is no such image."""
     SERVER_ENDED = "ServerEnded"
     """The server ended with an error that no other class names."""
+
+
+OF_ARTIFACT = frozenset(
+    {
+        ServingFailureClass.ARTIFACT_MISSING,
+        ServingFailureClass.ARTIFACT_NOT_READABLE,
+        ServingFailureClass.DIGEST_MISMATCH,
+        ServingFailureClass.MODEL_LOAD_FAILED,
+    }
+)
+"""With which the condition ModelAvailable is False, too."""

@@ -17,23 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+_NO_DIGEST = "not recorded; servers check the one that spec.model.digest names"
+"""Of an artifact at `model.uri`: the operator reads no artifacts."""
+
 
 def deployment_page(deployment: Manifest, now: datetime) -> Iterator[str]:
     """Yield the body of the page."""
     yield field("Ready", at(deployment, "status.ready"))
     yield field("URL", local_url(deployment))
     yield from section("Failure", failure_lines(at(deployment, "status.failure")))
-    yield from section("Stable", pairs(_without_failure(at(deployment, "status.stable"))))
+    yield from section("Stable", pairs(_shown(at(deployment, "status.stable"))))
     yield from section("Failure of stable", failure_lines(at(deployment, "status.stable.failure")))
-    yield from section("Canary", pairs(at(deployment, "status.canary")))
+    yield from section("Canary", pairs(_shown(at(deployment, "status.canary"))))
     yield from section("Roll-out", rollout_lines(deployment))
     yield from section("Retraining", retraining_lines(deployment))
     yield from section("Conditions", conditions(deployment, now))
 
 
-def _without_failure(revision: Manifest | None) -> Manifest | None:
-    """Return a revision without what has a section of its own."""
-    return {name: value for name, value in revision.items() if name != "failure"} if revision else None
+def _shown(revision: Manifest | None) -> Manifest | None:
+    """Return a revision without what has a section of its own, and with words for a digest that nobody has named."""
+    if not revision:
+        return None
+    known = {name: value for name, value in revision.items() if name != "failure"}
+    return known if known.get("digest") else known | {"digest": _NO_DIGEST}
 
 
 def deployment_line(deployment: Manifest) -> str:

@@ -64,11 +64,17 @@ def _comparator(store: Store, owner: Manifest, *, local: bool) -> Comparator | N
         deployment=metadata["name"],
         deployment_uid=metadata["uid"],
         address=address,
-        problem=""
-        if address
-        else f"the comparator of {metadata['name']} has no address yet that is the operator's own",
+        problem="" if address else _problem(store, owner, local=local),
         asks_for_replays=rollout.get("replays") is True,
     )
+
+
+def _problem(store: Store, owner: Manifest, *, local: bool) -> str:
+    """Return why a comparator has no address: it starts, or somebody has put another Service in the place of its own."""
+    namespace, name = owner["metadata"]["namespace"], f"{owner['metadata']['name']}-{COMPARATOR}"
+    if local or store.get("Service", namespace=namespace, name=name) is None:
+        return f"the comparator of {owner['metadata']['name']} is still starting"
+    return f"Service {name} is not as the operator makes it, and is not asked"
 
 
 def _own_child(store: Store, kind: Kind, owner: Manifest) -> Manifest | None:

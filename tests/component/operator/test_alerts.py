@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from alert_cases import ALERTS, CASES, FILE, GROUPS, REVISION, Case, Given, failed, invalid
+from alert_cases import ALERTS, CASES, FILE, GROUPS, REVISION, Case, Given, blocked, failed, invalid
 from metrics_page import ROOT, rows, without_part
 from rule_series import BY_NAME, OF, check_rules, written
 
@@ -34,6 +34,18 @@ def test_invalid_inputs_are_an_alert_even_if_no_request_is_answered(tmp_path):
     case = CASES["TuneloopInputQuality"]
     given = invalid(1.0, per_minute=50)
     check_rules(tmp_path, firing("TuneloopInputQuality", given, case, [REVISION], at="59m"), files=[FILE])
+
+
+@pytest.mark.parametrize("reason", ["TemplateNotUsable", "Budget"])
+def test_a_block_that_a_person_must_end_is_an_alert_without_a_run(reason, tmp_path):
+    case = CASES["TuneloopRetrainBlocked"]
+    labels = case.labels | {"reason": reason}
+    check_rules(
+        tmp_path,
+        firing("TuneloopRetrainBlocked", blocked(reason), case, [labels], at="400m"),
+        files=[FILE],
+        every=case.step,
+    )
 
 
 def test_a_failed_job_is_an_alert_for_a_day(tmp_path):

@@ -62,11 +62,11 @@ ROLLOUTS = {
     "aborted": aborted(),
 }
 FITTING = {
-    "a step": ["skip", "promote", "abort", "roll-back", "retry"],
-    "a pause": ["approve", "skip", "promote", "abort", "roll-back", "retry"],
+    "a step": ["skip", "promote", "abort", "roll-back"],
+    "a pause": ["approve", "skip", "promote", "abort", "roll-back"],
     "held": ["skip", "promote", "abort", "roll-back", "retry"],
-    "starting": ["promote", "abort", "roll-back", "retry"],
-    "promoting": ["promote", "abort", "roll-back", "retry"],
+    "starting": ["promote", "abort", "roll-back"],
+    "promoting": ["promote", "abort", "roll-back"],
     "on the way back": ["promote"],
     "baking": ["roll-back"],
     "done": [],
@@ -96,7 +96,7 @@ def test_the_operator_obeys_what_is_not_refused(phase: str, verb: str) -> None:
 
 def test_an_approval_that_nothing_waits_for_is_refused_with_what_fits() -> None:
     assert refusal(stored(in_step(0)), "approve", revision="r2", now=NOW) == (
-        "approve does not fit: the roll-out of r2 is Progressing; what fits now: skip, promote, abort, roll-back, retry"
+        "approve does not fit: the roll-out of r2 is Progressing; what fits now: skip, promote, abort, roll-back"
     )
 
 

@@ -239,3 +239,14 @@ def test_the_page_of_a_deployment_tells_its_roll_out() -> None:
         assert line in lines
     assert "Roll-out:" not in page(DEPLOYMENT, now=NOW, has_session=True).splitlines()
     assert view_of(DEPLOYMENT).line(DEPLOYMENT | {"status": status}) == "Progressing  7d1f0000 25%"
+
+
+@pytest.mark.parametrize("role", ["stable", "canary"])
+@pytest.mark.parametrize(
+    ("digest", "shown"),
+    [("sha256:ab", "sha256:ab"), ("", "not recorded; servers check the one that spec.model.digest names")],
+)
+def test_a_digest_that_nobody_has_named_is_not_an_empty_line(role: str, digest: str, shown: str) -> None:
+    revision = {"revision": "7d1f0000", "digest": digest, "uri": "pvc://models/a"}
+    lines = page(DEPLOYMENT | {"status": {role: revision}}, now=NOW, has_session=True).splitlines()
+    assert f"  digest:             {shown}" in lines

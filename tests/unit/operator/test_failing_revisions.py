@@ -85,6 +85,7 @@ def test_a_revision_that_cannot_be_loaded_says_why_while_it_is_tried_and_after_i
             failure = deployed.status["failure"]
             assert (failure["class"], failure["revision"], failure["lastLines"]) == ("ModelLoadFailed", new, ["l"])
             assert "failure" not in deployed.status["stable"]
+            assert deployed.condition("ModelAvailable") == ("False", "ModelLoadFailed")
         container = {"restartCount": 3, "state": {"waiting": {}}, "lastState": ended}
         await deployed.replace_pods(new, server_pod(new, 0, ready=False, **container))
         (rejected,) = deployed.status["rollout"]["rejected"]
@@ -92,6 +93,28 @@ def test_a_revision_that_cannot_be_loaded_says_why_while_it_is_tried_and_after_i
         assert f"the servers of {new} fail: ModelLoadFailed: pod " in rejected["message"]
         assert (deployed.target, "failure" in deployed.status) == (old, False)
         assert [event.reason for event in deployed.harness.events].count("ModelLoadFailed") == 1
+        await deployed.settle(later=2 * HOUR)
+        assert deployed.condition("ModelAvailable") == ("False", "ModelLoadFailed"), "its servers are gone; it stays so"
+        assert deployed.message("ModelAvailable") == rejected["message"]
+        await deployed.command("retry/1")
+        assert deployed.condition("ModelAvailable") == ("Unknown", "NotRead")
+
+    live(story)
+
+
+def test_an_artifact_that_was_served_is_available_after_a_person_rolled_it_back(deployed: Deployed) -> None:
+    async def story() -> None:
+        old = await deployed.create()
+        new = await deployed.offer()
+        await deployed.ready(new, 2)
+        assert deployed.target == new
+        await deployed.command("roll-back/1")
+        await deployed.ready(old, 2)
+        assert deployed.target == old
+        await deployed.ready(new, 0)
+        await deployed.settle(later=2 * HOUR)
+        assert deployed.condition("Ready") == ("False", "RolledBack")
+        assert deployed.condition("ModelAvailable") == ("True", "ArtifactFound")
 
     live(story)
 
@@ -156,5 +179,17 @@ def test_servers_that_fail_after_the_promotion_bring_the_old_revision_back(deplo
         await deployed.overdue(new)
         await deployed.ready(old, 2)
         assert (deployed.target, deployed.status["rollout"]["phase"]) == (old, "RolledBack")
+
+    live(story)
+
+
+def test_an_artifact_that_no_server_has_read_is_not_available_because_another_was(deployed: Deployed) -> None:
+    async def story() -> None:
+        await deployed.create()
+        assert deployed.condition("ModelAvailable") == ("True", "ArtifactFound")
+        await deployed.change(model={"uri": "pvc://models/other"})
+        await deployed.command("abort/1")
+        assert deployed.condition("Ready") == ("False", "Aborted")
+        assert deployed.condition("ModelAvailable") == ("Unknown", "NotRead")
 
     live(story)

@@ -93,3 +93,17 @@ def test_a_command_is_for_the_revision_that_it_names(deployed: Deployed) -> None
         assert deployed.target == new
 
     live(story)
+
+
+def test_the_event_of_a_command_names_the_revision_that_it_is_about(deployed: Deployed) -> None:
+    async def story() -> None:
+        await deployed.create()
+        bad = await deployed.offer()
+        await deployed.overdue(bad)
+        await deployed.command("retry/1")
+        await deployed.ready(bad, 2)
+        await deployed.command("roll-back/2")
+        obeyed = [event.message for event in deployed.harness.events if event.reason == "CommandObeyed"]
+        assert obeyed == [f"Retry of {bad}", f"RollBack of {bad}"]
+
+    live(story)

@@ -40,7 +40,7 @@ class RetrainingBudget(SpecModel):
     max_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
     """Number of runs that may start in a window, 1 to 20. Default: 20. For example `4`."""
     gpu_hours: Annotated[float, Field(gt=0)] | None = None
-    """GPU hours that runs may use in a window. A run starts only if there is room for what the last one took, and ends where nothing is left. Default: any. For example `64`."""
+    """GPU hours that runs may use in a window. A run starts only if there is room for what the last one took, or if all hours are left, and ends where nothing is left. Default: any. For example `64`."""
     window: Duration | None = None
     """Time back from now in which runs count. Whole numbers with the units d, h, m, s, longer than 0s. Default: 30d. For example `7d`."""
 

@@ -22,7 +22,7 @@ class ServedRevision(MessageModel):
     revision: ShortText
     """Hash of the artifact and the server's settings; part of its Deployment's name."""
     digest: ShortText
-    """SHA-256 of the manifest of the artifact, as `sha256:…`."""
+    """SHA-256 of the manifest of the artifact, as `sha256:…`; empty for a `model.uri` without `digest`."""
     uri: LongText
     """Folder of the artifact, as `pvc://CLAIM/PATH`."""
     replicas: int | None = None

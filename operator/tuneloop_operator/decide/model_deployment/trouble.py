@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.redaction import last_lines
 from tuneloop_api.contract.server_end import ServerEnd
-from tuneloop_api.wire.serving_failure import ServingFailureClass
+from tuneloop_api.wire.serving_failure import OF_ARTIFACT, ServingFailureClass
 from tuneloop_operator.status.waiting import why_pod_waits
 
 if TYPE_CHECKING:
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
     from tuneloop_operator.state.observed import ContainerEnd, ObservedPod
 
-OF_ARTIFACT = frozenset(
-    {
-        ServingFailureClass.ARTIFACT_MISSING,
-        ServingFailureClass.ARTIFACT_NOT_READABLE,
-        ServingFailureClass.DIGEST_MISMATCH,
-        ServingFailureClass.MODEL_LOAD_FAILED,
-    }
-)
-"""With which ModelAvailable is False, too."""
 SERVER_ENDED = frozenset({*OF_ARTIFACT, ServingFailureClass.SERVER_ENDED})
 """Reasons of Ready=False for a server that ended with an error of its own, and would again."""
 _CLASS_OF_EXIT_CODE: dict[int, ServingFailureClass] = {

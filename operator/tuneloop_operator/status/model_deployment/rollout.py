@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.status import (
@@ -12,7 +12,8 @@ from tuneloop_api.v1alpha1.model_deployment.status import (
     StableRevision,
 )
 from tuneloop_api.wire.model import changed
-from tuneloop_operator.state.conditions import with_condition
+from tuneloop_api.wire.serving_failure import OF_ARTIFACT
+from tuneloop_operator.state.conditions import condition, with_condition
 from tuneloop_operator.status.blockers import with_blocker
 from tuneloop_operator.status.model_deployment.deployment import (
     ASLEEP,
@@ -93,8 +94,7 @@ def shown(
     stable = found.revision(found.memory.stable)
     phase = _phase(observed, found, stable)
     conditions = with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now)
-    is_read = offered.answers or (found.memory.stable == offered.revision and bool(found.memory.has_served))
-    conditions = with_model(conditions, offered, is_read=is_read, now=now)
+    conditions = _with_artifact(conditions, offered, found, now=now)
     conditions = _with_readiness(conditions, observed, offered, found, phase=phase, now=now)
     status = changed(
         status,
@@ -120,6 +120,18 @@ def with_rollout(status: ModelDeploymentStatus, found: ShownRollout) -> ModelDep
         failure=found.failure,
         ready=f"{ready}/{wanted}",
     )
+
+
+def _with_artifact(conditions: Conditions, offered: Serving, found: ShownRollout, *, now: datetime) -> Conditions:
+    """Return the conditions with that of the artifact. What a rejected revision's servers found of it stays, although they are gone."""
+    is_read = offered.answers or (found.memory.stable == offered.revision and bool(found.memory.has_served))
+    rejected = next((known for known in found.memory.rejected or () if known.revision == offered.revision), None)
+    if rejected is not None and rejected.failure in OF_ARTIFACT:
+        offered = replace(offered, artifact_problem=rejected.failure, trouble=rejected.message)
+    elif rejected is not None:
+        before = condition(conditions, "ModelAvailable")
+        is_read = is_read or (before is not None and (before.status, before.message) == ("True", offered.uri))
+    return with_model(conditions, offered, is_read=is_read, now=now)
 
 
 def _stable(revision: ServedRevision, failure: ServingFailure | None) -> StableRevision:

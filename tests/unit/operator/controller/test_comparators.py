@@ -88,23 +88,28 @@ def test_what_only_looks_like_a_comparator_is_none(manifests: tuple[Manifest, ..
     assert found(*manifests) == []
 
 
+STARTING = f"the comparator of {NAME} is still starting"
+
+
 @pytest.mark.parametrize(
-    "services",
+    "service",
     [
-        pytest.param([], id="none"),
-        pytest.param(
-            [service(type="ExternalName", externalName="metadata.example")], id="one that is a name elsewhere"
-        ),
-        pytest.param([service(selector=None)], id="one without a selector, whose addresses somebody writes"),
-        pytest.param([service(selector={"app": "database"})], id="one that leads to other pods"),
-        pytest.param([service(FOREIGN)], id="one of another object"),
-        pytest.param([service({"ownerReferences": []})], id="one of nobody"),
+        pytest.param(service(type="ExternalName", externalName="metadata.example"), id="one that is a name elsewhere"),
+        pytest.param(service(selector=None), id="one without a selector, whose addresses somebody writes"),
+        pytest.param(service(selector={"app": "database"}), id="one that leads to other pods"),
+        pytest.param(service(FOREIGN), id="one of another object"),
+        pytest.param(service({"ownerReferences": []}), id="one of nobody"),
     ],
 )
-def test_where_the_service_is_not_the_operators_nothing_is_asked(services: list[Manifest]) -> None:
-    (comparator,) = found(owner(), deployment(), *services)
+def test_where_the_service_is_not_the_operators_nothing_is_asked(service: Manifest) -> None:
+    (comparator,) = found(owner(), deployment(), service)
     assert comparator.address == ""
-    assert comparator.problem == f"the comparator of {NAME} has no address yet that is the operator's own"
+    assert comparator.problem == f"Service {NAME}-comparator is not as the operator makes it, and is not asked"
+
+
+def test_a_comparator_without_a_service_is_still_starting() -> None:
+    (comparator,) = found(owner(), deployment())
+    assert (comparator.address, comparator.problem) == ("", STARTING)
 
 
 def comparator_pod(url: str) -> Manifest:
@@ -125,7 +130,7 @@ def comparator_pod(url: str) -> Manifest:
 )
 def test_locally_it_is_asked_on_loopback(url: str, address: str) -> None:
     (comparator,) = found(owner(), deployment(), service(), comparator_pod(url), local=True)
-    assert comparator.address == address
+    assert (comparator.address, comparator.problem) == (address, "" if address else STARTING)
 
 
 def test_on_a_cluster_nothing_that_is_written_at_a_pod_is_an_address() -> None:

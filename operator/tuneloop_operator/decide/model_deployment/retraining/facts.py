@@ -87,6 +87,8 @@ class RolloutView:
     """Where it is, or why the model was rejected."""
     busy: BlockedReason | None = None
     """Why no other model can be rolled out now, with `message`; None: one can."""
+    taken_back: tuple[str, ...] = ()
+    """Revisions that a person, a gate or servers that fail have brought down. An aborted roll-out, and servers that were not ready in time, say nothing of the model."""
     is_possible: bool = True
     """Whether there are roll-outs at all; without `spec.rollout` a new model takes over unjudged."""
 

@@ -52,7 +52,7 @@ class NextLoop:
 def decide(loop: Loop, facts: Facts, *, now: datetime) -> NextLoop:
     """Return what follows from the memory and the facts."""
     loop = replace(loop, triggers=facts.verdicts, trigger_memories=facts.trigger_memories)
-    after = _of_this_model(loop, facts, now=now)
+    after = _without_taken_back(_of_this_model(loop, facts, now=now), facts)
     for _ in range(_MOST_TRANSITIONS):
         before = after
         after = advanced(after, facts, now=now) if after.run else _without_run(after, facts, now=now)
@@ -89,6 +89,17 @@ def _of_this_model(loop: Loop, facts: Facts, *, now: datetime) -> Loop:
     if loop.run is None or not loop.model:
         return known
     return ended(known, Outcome.SUPERSEDED, "spec.model was changed", now=now)
+
+
+def _without_taken_back(loop: Loop, facts: Facts) -> Loop:
+    """Return the memory after the model of a past run was taken back: what serves again is the choice, or spec.model if no run made it."""
+    choice, champion = loop.choice, facts.champion
+    if choice is None or champion is None or choice.revision not in facts.rollout.taken_back:
+        return loop
+    challengers = (record.run.challenger for record in reversed(loop.history))
+    return replace(
+        loop, choice=next((found for found in challengers if found and found.digest == champion.digest), None)
+    )
 
 
 def _without_run(loop: Loop, facts: Facts, *, now: datetime) -> Loop:

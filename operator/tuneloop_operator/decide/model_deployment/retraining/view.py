@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from tuneloop_operator.decide.model_deployment.retraining.facts import RolloutView, Trial
 from tuneloop_operator.decide.model_deployment.retraining.state import BlockedReason
-from tuneloop_operator.decide.model_deployment.rollout.state import IDLE, Phase
+from tuneloop_operator.decide.model_deployment.rollout.state import IDLE, Phase, RejectionReason
 
 if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.rollout.state import Rejection, Rollout
+
+_TAKEN_BACK = frozenset({RejectionReason.ROLLED_BACK, RejectionReason.GATE_FAILED, RejectionReason.BROKEN})
+"""Reasons by which a revision goes that was promoted before."""
 
 
 def view_of(
@@ -25,7 +28,9 @@ def view_of(
     rejection = _rejection(rollout, revision, spec_digest)
     trial = _trial(rollout, revision, rejection, is_served=is_served)
     busy, message = _busy(rollout, pin)
-    return RolloutView(trial=trial, message=rejection.message if rejection else message, busy=busy)
+    taken_back = tuple(item.revision for item in rollout.rejected if item.reason in _TAKEN_BACK)
+    message = rejection.message if rejection else message
+    return RolloutView(trial=trial, message=message, busy=busy, taken_back=taken_back)
 
 
 def _rejection(rollout: Rollout, revision: str, spec_digest: str) -> Rejection | None:

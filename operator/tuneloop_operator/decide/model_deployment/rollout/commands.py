@@ -39,7 +39,7 @@ def obeyed(moment: Moment) -> tuple[Rollout, Event | None]:
     if after is None:
         message = f"{command.action} does not apply: the roll-out is {rollout.phase}"
         return noted, Event(type="Warning", reason="CommandIgnored", message=message)
-    return after, Event(reason="CommandObeyed", message=f"{command.action} of {rollout.canary or rollout.stable}")
+    return after, Event(reason="CommandObeyed", message=f"{command.action} of {revision_meant(moment, command.action)}")
 
 
 def applies(moment: Moment, action: Action) -> bool:
@@ -85,8 +85,11 @@ def _abort(moment: Moment) -> Rollout | None:
 
 
 def _retry(moment: Moment) -> Rollout | None:
+    """Begin anew with a canary that is held, or offer a rejected revision again. A canary that goes on by itself would lose its steps."""
     rollout = moment.rollout
-    if rollout.phase in ON_THE_WAY:
+    if rollout.phase in ON_THE_WAY - {Phase.HELD}:
+        return None
+    if rollout.phase is Phase.HELD:
         return replace(before_its_steps(rollout), phase=Phase.STARTING, started=moment.now)
     target = target_of(rollout, moment.facts)
     kept = tuple(found for found in rollout.rejected if found.revision != target)

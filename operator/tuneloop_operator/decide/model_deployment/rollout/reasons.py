@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
 from tuneloop_operator.decide.model_deployment.rollout.capacity import servers_for
 from tuneloop_operator.decide.model_deployment.rollout.facts import SERVICE, breakage_of, ready_of, target_of
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import sentences
 from tuneloop_operator.decide.model_deployment.rollout.in_force import late_routers, refusing_routers
 from tuneloop_operator.decide.model_deployment.rollout.situation import (
     Situation,
@@ -73,7 +74,7 @@ def _given_up(moment: Moment) -> str:
 def _gates(moment: Moment, action: GateAction) -> str:
     measured = measurements_of(moment)
     found = [gate for gate in (measured.gates if measured else ()) if gate.action is action]
-    return "; ".join(f"gate {gate.name} {gate.verdict} ({gate.reason})" for gate in found)
+    return "; ".join(sentences(found))
 
 
 def _asleep(_: Moment) -> str:
@@ -82,7 +83,7 @@ def _asleep(_: Moment) -> str:
 
 def _stable_down(moment: Moment) -> str:
     rollout = moment.rollout
-    return f"{rollout.stable} has no ready server to compare with; {rollout.canary} does not go on by itself"
+    return f"{rollout.stable} has no ready server to compare with; {rollout.canary} goes on once there is one"
 
 
 def _too_long(moment: Moment) -> str:
@@ -128,11 +129,9 @@ def _thin(moment: Moment) -> str:
 def _undecided(moment: Moment) -> str:
     measured = measurements_of(moment)
     found = {gate.name: gate for gate in (measured.gates if measured else ())}
-    texts = [
-        f"{name} {found[name].verdict} ({found[name].reason})" if name in found else f"{name} has no result yet"
-        for name in undecided_gates(moment)
-    ]
-    return f"gate {'; gate '.join(texts)}"
+    names = undecided_gates(moment)
+    silent = [f"gate {name} has no result yet" for name in names if name not in found]
+    return "; ".join([*sentences(found[name] for name in names if name in found), *silent])
 
 
 def _needs_approval(moment: Moment) -> str:

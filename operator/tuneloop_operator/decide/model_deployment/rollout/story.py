@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import sentences
 from tuneloop_operator.decide.model_deployment.rollout.state import IDLE, Phase
 from tuneloop_operator.decide.model_deployment.rollout.strategies import step_of, steps_of
 
@@ -48,17 +49,16 @@ def _step(rollout: Rollout, spec: RolloutSpec) -> str:
 
 
 def _findings(rollout: Rollout, spec: RolloutSpec, *, now: datetime) -> list[str]:
-    gates = [f"gate {gate.name} {gate.verdict} ({gate.reason})" for gate in rollout.gates]
+    gates = sentences(rollout.gates)
     match rollout.phase:
         case Phase.PROGRESSING:
             wait = _left(rollout.step_started, step_of(rollout, spec).min_duration, now=now)
             if wait:
                 coming = "promotion" if rollout.step + 1 >= len(steps_of(rollout, spec)) else "next step"
                 return [*gates, f"{coming} in {wait} at the earliest"]
-            reason = "" if rollout.why in _already_said(rollout, spec) else rollout.why
-            return [*gates, reason]
+            return [*gates, _beside(gates, rollout, spec)]
         case Phase.HELD | Phase.PAUSED:
-            return [*gates, f"waits: {rollout.why}"]
+            return [*(gate for gate in gates if gate not in rollout.why), f"waits: {rollout.why}"]
         case Phase.BAKING:
             wait = _left(rollout.promoted, spec.baking, now=now)
             return [*gates, f"{wait} to go" if wait else "", rollout.why]
@@ -66,11 +66,15 @@ def _findings(rollout: Rollout, spec: RolloutSpec, *, now: datetime) -> list[str
     return [] if is_told else [rollout.why]
 
 
-def _already_said(rollout: Rollout, spec: RolloutSpec) -> set[str]:
-    """Return reasons that only repeat what the figures say."""
-    texts = {f"gate {gate.name} {gate.verdict} ({gate.reason})" for gate in rollout.gates}
-    requests = f"{rollout.requests} of {step_of(rollout, spec).min_requests} requests"
-    return {*texts, requests, "the step is not over yet"}
+def _beside(gates: list[str], rollout: Rollout, spec: RolloutSpec) -> str:
+    """Return what the reason says beside the gates and the figures; empty if it only repeats them."""
+    figures = f"{rollout.requests} of {step_of(rollout, spec).min_requests} requests"
+    if rollout.why in {figures, "the step is not over yet"}:
+        return ""
+    rest = rollout.why
+    for gate in gates:
+        rest = rest.replace(gate, "")
+    return "; ".join(part for part in rest.split("; ") if part)
 
 
 def _left(since: datetime | None, length: float, *, now: datetime) -> str:

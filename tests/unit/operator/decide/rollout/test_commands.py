@@ -9,7 +9,9 @@ import pytest
 from rollouts import NOW, STEPS, a_spec, after, asking, baking, facts_for, following, in_step, measured, serving
 
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
+from tuneloop_operator.decide.model_deployment.rollout.commands import obeyed
 from tuneloop_operator.decide.model_deployment.rollout.facts import Action, StepSpec
+from tuneloop_operator.decide.model_deployment.rollout.situation import Moment
 from tuneloop_operator.decide.model_deployment.rollout.state import Phase, Rejection, RejectionReason
 
 GATED = a_spec(gates=("quality",))
@@ -67,8 +69,19 @@ def test_a_retry_begins_with_the_first_step() -> None:
     assert (found.step, found.started, found.outages, found.split.weight_of("r2")) == (0, NOW, 0, 5)
 
 
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.PROGRESSING, Phase.PAUSED, Phase.PROMOTING])
+def test_a_retry_takes_nothing_away_from_a_canary_that_is_on_its_way(phase: Phase) -> None:
+    before = Rejection(revision="r2", reason=RejectionReason.BROKEN, message="", at=NOW, spec_digest="another")
+    rollout = in_step(2, phase=phase, rejected=(before,))
+    moment = Moment(rollout=rollout, facts=facts_for(rollout, command=asking(Action.RETRY)), now=NOW)
+    found, event = obeyed(moment)
+    assert replace(found, commands=()) == rollout
+    assert event is not None
+    assert event.message == f"Retry does not apply: the roll-out is {phase}"
+
+
 def test_a_retry_gives_nothing_back_to_a_stable_without_servers() -> None:
-    rollout = in_step(3)
+    rollout = in_step(3, phase=Phase.HELD)
     found = after(rollout, facts_for(rollout, ready=(("r2", 4),), command=asking(Action.RETRY)))
     assert (found.step, found.split) == (0, rollout.split)
     assert found.why.startswith("r1 has no ready server")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from rollouts import NOW, a_spec, after, baking, facts_for, in_step, measured, serving
 
-from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction
+from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
+from tuneloop_operator.decide.model_deployment.rollout.gate_summary import GateSummary
 from tuneloop_operator.decide.model_deployment.rollout.state import Ending, Phase, RejectionReason, Rollout
 from tuneloop_operator.decide.model_deployment.rollout.story import story
 
@@ -93,3 +95,53 @@ def test_a_reason_that_the_figures_tell_is_not_told_twice() -> None:
     rollout = in_step(1)
     text = read_by_people(rollout, **{"error-ratio": GateAction.HOLD})
     assert text.count("312 of 500") == 1
+
+
+def test_gates_that_say_the_same_are_told_at_once() -> None:
+    silent = [
+        GateSummary(name=name, verdict=Verdict.NO_DATA, action=GateAction.HOLD, reason="it is still starting")
+        for name in ("errors", "latency", "golden")
+    ]
+    other = GateSummary(name="ours", verdict=Verdict.PASS, action=GateAction.ADVANCE, reason="0.1, bound 1")
+    rollout = in_step(1, step_started=NOW - timedelta(minutes=6), gates=(*silent[:1], other, *silent[1:]))
+    text = "gates errors, latency and golden NoData (it is still starting); gate ours Pass (0.1, bound 1); next step"
+    assert text in story(rollout, SPEC, now=NOW)
+
+
+def gates(**verdicts: tuple[Verdict, GateAction]) -> tuple[GateSummary, ...]:
+    return tuple(
+        GateSummary(name=name, verdict=verdict, action=action, reason=f"figures of {name}")
+        for name, (verdict, action) in verdicts.items()
+    )
+
+
+PASS, OPEN = (Verdict.PASS, GateAction.ADVANCE), (Verdict.INCONCLUSIVE, GateAction.HOLD)
+GIVEN_UP = (Verdict.INCONCLUSIVE, GateAction.GIVE_UP)
+
+
+@pytest.mark.parametrize(
+    ("found", "end"),
+    [
+        ({"golden": PASS, "errors": OPEN, "latency": OPEN}, ""),
+        ({"golden": OPEN, "errors": OPEN, "latency": OPEN}, ""),
+        ({"golden": PASS, "errors": OPEN}, "; gate latency has no result yet"),
+        ({}, "; gate golden has no result yet; gate errors has no result yet; gate latency has no result yet"),
+    ],
+    ids=["some are open", "all are open", "one is missing", "all are missing"],
+)
+def test_at_the_end_of_a_step_each_gate_is_told_once(found: dict[str, Any], end: str) -> None:
+    spec, rollout = a_spec(gates=("golden", "errors", "latency")), in_step(1)
+    results = replace(measured(rollout), gates=gates(**found))
+    rollout = after(rollout, facts_for(rollout, spec=spec, measured=results))
+    told = "".join(f"; gate {name} {verdict} (figures of {name})" for name, (verdict, _) in found.items())
+    assert story(rollout, spec, now=NOW) == f"step 2 of 4: 25 % to r2, 1000 of 500 requests{told}{end}"
+
+
+def test_a_held_roll_out_tells_once_which_gate_gave_up() -> None:
+    spec, rollout = a_spec(gates=("golden", "errors")), in_step(1)
+    results = replace(measured(rollout), gates=gates(golden=PASS, errors=GIVEN_UP))
+    rollout = after(rollout, facts_for(rollout, spec=spec, measured=results))
+    assert story(replace(rollout, gates=results.gates), spec, now=NOW) == (
+        "step 2 of 4: r2 is judged without requests, 0 of 500 requests; gate golden Pass (figures of golden); "
+        "waits: gate errors Inconclusive (figures of errors), so r2 waits for a person: retry, skip, promote or abort"
+    )

@@ -127,7 +127,7 @@ def test_a_canary_does_not_go_on_beside_a_stable_without_servers() -> None:
     rollout = in_step(2)
     found = after(rollout, facts_for(rollout, ready=(("r2", 4),)))
     assert (found.step, found.split) == (2, rollout.split)
-    assert found.why == "r1 has no ready server to compare with; r2 does not go on by itself"
+    assert found.why == "r1 has no ready server to compare with; r2 goes on once there is one"
 
 
 def test_a_third_revision_waits_until_the_second_gets_nothing() -> None:
