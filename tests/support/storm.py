@@ -135,10 +135,11 @@ class Storm:
             filler = fill(self.workspace.claim)
             self._later.append((time.monotonic() + strike.lasts, lambda: filler.unlink(missing_ok=True)))
         elif strike.target == "data":
-            if strike.who not in ranks(self.workspace.path):
+            struck = ranks(self.workspace.path).get(strike.who)
+            if struck is None:
                 return False
             shutil.rmtree(self.workspace.claim / "datasets", ignore_errors=True)
-            ranks(self.workspace.path)[strike.who].send(signal.SIGKILL)  # who comes next finds nothing
+            struck.send(signal.SIGKILL)  # who comes next finds nothing
         elif strike.target == "command":
             assert strike.signal is not None
             self.process.send_signal(strike.signal)
