@@ -95,6 +95,7 @@ def facts_of(world: World) -> Facts:
         champion=Champion(revision=world.champion, digest=world.champion),
         recipe="r1",
         job=_job(world) if loop.run is not None and world.job == loop.run.name else None,
+        leftover=world.job if _is_leftover(world, loop) else "",
         rollout=RolloutView(
             trial=world.trial if is_on_trial else Trial.WAITING,
             busy=BlockedReason.ROLLOUT_IN_PROGRESS if world.is_busy else None,
@@ -102,6 +103,12 @@ def facts_of(world: World) -> Facts:
         ),
         revision="new" if is_on_trial else "",
     )
+
+
+def _is_leftover(world: World, loop: Loop) -> bool:
+    """Whether the job of the last run that has ended still works."""
+    ended = loop.history[-1].run.name if loop.history else ""
+    return bool(ended) and world.job == ended and world.stage in {JobStage.TRAINING, JobStage.EVALUATING}
 
 
 def _verdict(world: World) -> TriggerVerdict:
@@ -129,8 +136,7 @@ def operated(world: World, *, is_killed: bool = False) -> World:
     following = decided(world)
     wire = written(following.loop, SPEC, now=world.now).to_wire()
     after = replace(world, status=json.dumps(wire, sort_keys=True))
-    ended = after.loop.history[-1].run.name if after.loop.history else ""
-    if not is_killed and world.job == ended and world.stage in {JobStage.TRAINING, JobStage.EVALUATING}:
+    if not is_killed and _is_leftover(world, after.loop):
         after = replace(after, job="")
     if not is_killed and following.create is not None and not world.job.startswith(following.create.name):
         name = following.create.name

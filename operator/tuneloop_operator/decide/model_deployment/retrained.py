@@ -9,15 +9,19 @@ from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.v1alpha1.model_deployment.status import ModelDeploymentStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
-from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.decide.model_deployment import rolled
-from tuneloop_operator.decide.model_deployment.retraining.facts import JobStage
 from tuneloop_operator.decide.model_deployment.retraining.loop import decide
 from tuneloop_operator.decide.model_deployment.retraining.memory import remembered, written
 from tuneloop_operator.decide.model_deployment.retraining.state import Loop
 from tuneloop_operator.decide.model_deployment.retraining.stories import events_between
 from tuneloop_operator.decide.model_deployment.retraining.storm import gpu_seconds_left
-from tuneloop_operator.decide.model_deployment.retraining_facts import facts_of, loop_spec, run_job, template_of
+from tuneloop_operator.decide.model_deployment.retraining_facts import (
+    facts_of,
+    leftover_job,
+    loop_spec,
+    run_job,
+    template_of,
+)
 from tuneloop_operator.decide.model_deployment.retraining_triggers import look_again
 from tuneloop_operator.desired.model_deployment.retraining_job import RunOrder, retraining_job
 from tuneloop_operator.state.conditions import stamp
@@ -27,12 +31,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tuneloop_operator.cluster import Manifest
-    from tuneloop_operator.decide.decision import Event
+    from tuneloop_operator.decide.decision import Decision, Deletion, Event
     from tuneloop_operator.decide.model_deployment.retraining.state import Run
     from tuneloop_operator.settings.operator import OperatorSettings
     from tuneloop_operator.state.observed import ObservedDeployment
-
-_ENDED = frozenset({JobStage.SUCCEEDED, JobStage.FAILED})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def looped(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         observed=replace(observed, deployment=changed(deployment, status=after)),
         is_changed=after.to_wire() != status.to_wire(),
         create=_job(observed, following.loop, run, now=now) if run else (),
-        delete=_unfinished(observed, following.loop),
+        delete=(leftover,) if (leftover := leftover_job(observed, following.loop)) else (),
         events=events_between(before, following.loop),
         requeue_after=_sooner(following.requeue_after, look_again(deployment, now=now)),
     )
@@ -119,12 +121,3 @@ def _job(observed: ObservedDeployment, loop: Loop, run: Run, *, now: datetime) -
         gpu_hours=None if left is None else left / 3600.0,
     )
     return (retraining_job(observed.deployment, template, order),)
-
-
-def _unfinished(observed: ObservedDeployment, loop: Loop) -> tuple[Deletion, ...]:
-    """Return the job of the last run that has ended, if that still works for nobody."""
-    name = loop.history[-1].run.name if loop.history else ""
-    job = run_job(observed, name)
-    if job is None or job.stage in _ENDED:
-        return ()
-    return (Deletion(kind="FineTuneJob", name=name, uid=job.uid),)

@@ -18,6 +18,7 @@ from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.decide.accept_jobs import job_refusals
+from tuneloop_operator.decide.decision import Deletion
 from tuneloop_operator.decide.feedback_sources import feedback_places, feedback_refusals
 from tuneloop_operator.decide.model_deployment.offered_config import config_of
 from tuneloop_operator.decide.model_deployment.retraining.facts import (
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 _BETTER = "Better"
 """The only verdict of a comparison that is a reason to take the challenger."""
+
+_ENDED = frozenset({JobStage.SUCCEEDED, JobStage.FAILED})
 
 
 def loop_spec(deployment: ModelDeployment) -> LoopSpec:
@@ -93,6 +96,7 @@ def facts_of(
         template_problem=template if isinstance(template, str) else _problem(observed, template, settings=settings),
         refusal=_refusal(observed, loop.run.name) if loop.run else "",
         job=run_job(observed, loop.run.name) if loop.run else None,
+        leftover=found.name if (found := leftover_job(observed, loop)) else "",
         rollout=replace(
             view_of(
                 rollout,
@@ -130,6 +134,13 @@ def revision_of(observed: ObservedDeployment, loop: Loop, *, settings: OperatorS
         return ""
     artifact = ArtifactReference(uri=challenger.uri, digest=challenger.digest, size_bytes=challenger.size_bytes)
     return config_of(observed, artifact, settings).revision
+
+
+def leftover_job(observed: ObservedDeployment, loop: Loop) -> Deletion | None:
+    """Return what deletes the job of the last run that has ended, if that still works for nobody."""
+    name = loop.history[-1].run.name if loop.history else ""
+    job = run_job(observed, name)
+    return None if job is None or job.stage in _ENDED else Deletion(kind="FineTuneJob", name=name, uid=job.uid)
 
 
 def run_job(observed: ObservedDeployment, name: str) -> RunJob | None:

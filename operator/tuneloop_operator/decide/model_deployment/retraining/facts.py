@@ -126,6 +126,8 @@ class Facts:
     """Why the job of the run in flight cannot be created; empty: nobody refused it."""
     job: RunJob | None = None
     """The job of the run in flight; None: there is no such job."""
+    leftover: str = ""
+    """Name of the job of the last run that has ended, while it still works; empty: there is none. It is deleted."""
     rollout: RolloutView = RolloutView()
     revision: str = ""
     """That serves the model of the run, under the spec of now; empty: not known."""

@@ -58,6 +58,9 @@ def block_of(loop: Loop, facts: Facts, *, now: datetime) -> Block | None:
         return Block(reason=BlockedReason.TEMPLATE, why=facts.template_problem)
     if facts.champion is None:
         return Block(reason=BlockedReason.ROLLOUT_IN_PROGRESS, why="no model serves yet")
+    if facts.leftover:
+        why = f"FineTuneJob {facts.leftover} of the run before is not gone yet"
+        return Block(reason=BlockedReason.RUN_IN_FLIGHT, why=why)
     if facts.rollout.busy is not None:
         return Block(reason=facts.rollout.busy, why=facts.rollout.message)
     return _cooling(loop, facts.spec, now=now) or _overspent(loop, facts.spec, now=now)

@@ -83,6 +83,7 @@ BLOCKS: list[tuple[str, Loop, dict[str, Any], dict[str, Any], BlockedReason | No
     ("a person", Loop(), {}, {"is_suspended": True}, BlockedReason.SUSPENDED),
     ("no template", Loop(), {"template_problem": "there is none"}, {}, BlockedReason.TEMPLATE),
     ("no champion", Loop(), {"champion": None}, {}, BlockedReason.ROLLOUT_IN_PROGRESS),
+    ("the job of the run before", Loop(), {"leftover": "api-1"}, {}, BlockedReason.RUN_IN_FLIGHT),
     ("baking", Loop(), {"rollout": RolloutView(busy=BlockedReason.BAKING)}, {}, BlockedReason.BAKING),
     ("the pause", Loop(history=(record(ended=9.9),)), {}, {}, BlockedReason.COOLDOWN),
     ("the pause is over", Loop(history=(record(ended=10.0),)), {}, {}, None),
