@@ -51,8 +51,8 @@ def check(before: World, move: str, world: World) -> None:
 
 
 def check_rest(world: World) -> None:
-    """Check that the decision on its own result is that result."""
-    settled = operated(operated(world))
+    """Check that the decision on its own result is that result: three follow one another where a job goes, another one is created, and it is there."""
+    settled = operated(operated(operated(world)))
     following = decided(settled)
     assert written(following.loop, SPEC, now=settled.now) == written(settled.loop, SPEC, now=settled.now)
     assert remembered(written(following.loop, SPEC, now=settled.now)) == settled.loop
