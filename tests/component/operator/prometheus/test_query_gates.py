@@ -156,7 +156,7 @@ def test_series_that_nobody_has_are_no_data(numbers):
             'truncated_ratio{deployment="equal"} or up{x="{{revision}}"}', "the result has 2 series", id="many"
         ),
         pytest.param('0 * sum(up{x!="{{revision}}"}) / 0', "NaN", id="NaN"),
-        pytest.param('sum(up{x!="{{revision}}"}', "parse error", id="no PromQL"),
+        pytest.param('sum(up{x!="{{revision}}"}) +', "parse error", id="no PromQL"),
     ],
 )
 def test_what_is_no_number_never_advances(numbers, ratio, query, words):
