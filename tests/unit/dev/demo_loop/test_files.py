@@ -7,7 +7,7 @@ import json
 
 import pytest
 from demo_loop.domains import TEST, TRAIN, TRAINED_ROWS, VALIDATION, Row, divided
-from demo_loop.files import GOLDEN_ROWS, TEST_ROWS, VALIDATION_ROWS, story_rows, story_traffic, write_story
+from demo_loop.files import GOLDEN_ROWS, TEST_ROWS, VALIDATION_ROWS, balanced, story_rows, story_traffic, write_story
 
 
 def domain(name: str, rows: int) -> dict[str, list[Row]]:
@@ -49,6 +49,12 @@ def test_each_file_has_the_rows_of_its_split_and_its_number(old, new) -> None:
 def test_the_first_model_has_seen_no_row_of_the_new_domain_and_the_traffic_has_most_of_them(old, new) -> None:
     _, of_new = story_traffic(old, new)
     assert len(of_new) == len(new[TRAIN]) + len(new[VALIDATION])
+
+
+def test_the_traffic_has_each_label_as_often_in_the_order_of_the_rows() -> None:
+    rows = [Row(domain="tweets", parent=str(n), text=str(n), label=label) for n, label in enumerate("aabaabb")]
+    assert [row.text for row in balanced(rows)] == ["0", "1", "2", "3", "5", "6"]
+    assert balanced([]) == []
 
 
 def test_files_are_read_back_as_they_were(old, new, tmp_path) -> None:
