@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 
 import pytest
 import yaml
@@ -15,13 +14,11 @@ from tuneloop_api.contract.server_config import METRICS_PORT
 from tuneloop_api.crd import generator as crd
 from tuneloop_operator.desired.common.endpoint_slice import PROGRESS, ROUTERS
 from tuneloop_operator.desired.common.volumes import CA_DIRECTORY
-from tuneloop_operator.metrics.recording_rules import recording_rules
 from tuneloop_operator.names import COMPARATOR, COMPONENT_LABEL, DEPLOYMENT_LABEL
 from tuneloop_operator.settings.operator import OperatorSettings
 from tuneloop_operator.settings.process import ProcessSettings
 
 EACH_VARIANT = pytest.mark.parametrize("values", VARIANTS.values(), ids=VARIANTS.keys())
-DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 CRDS = {"CustomResourceDefinition finetunejobs.tuneloop.dev", "CustomResourceDefinition modeldeployments.tuneloop.dev"}
 POLICY_KINDS = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 POLICIES = ("children", "pods", "services", "networks", "disruptions", "autoscalers", "leader")
@@ -280,129 +277,6 @@ def test_selectors_find_the_operators_pods(helm, values):
             assert selector["matchLabels"].items() <= labels
 
 
-@pytest.mark.parametrize(
-    ("create", "served", "made"),
-    [("auto", [], 0), ("auto", [PROMETHEUS], 1), ("always", [], 1), ("never", [PROMETHEUS], 0)],
-)
-def test_a_monitor_is_made_where_the_cluster_has_its_kind(helm, create, served, made):
-    objects = helm.rendered({"monitor": {"create": create}}, served=served)
-    assert len(of_kind(objects, "ServiceMonitor")) == made
-
-
-@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
-def test_a_monitor_keeps_the_namespace_of_each_job_in_its_metrics(helm, kind):
-    objects = helm.rendered({"monitor": {"create": "always", "kind": kind}})
-    (monitor, *_) = of_kind(objects, kind)
-    (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
-    assert endpoint["honorLabels"] is True
-
-
-@pytest.mark.parametrize(
-    ("part", "kind", "name"),
-    [
-        ("models", "PodMonitor", "tuneloop-models"),
-        ("rules", "PrometheusRule", "tuneloop"),
-        ("alerts", "PrometheusRule", "tuneloop-alerts"),
-    ],
-    ids=["the monitor of models", "the rules", "the alerts"],
-)
-@pytest.mark.parametrize(
-    ("create", "served", "made"),
-    [("auto", [], 0), ("auto", [PROMETHEUS], 1), ("always", [], 1), ("never", [PROMETHEUS], 0)],
-)
-def test_each_part_of_the_monitoring_can_be_switched(helm, part, kind, name, create, served, made):
-    objects = helm.rendered({"monitor": {part: {"create": create}}}, served=served)
-    assert [found["metadata"]["name"] for found in of_kind(objects, kind)].count(name) == made
-
-
-def test_the_rules_of_a_cluster_are_those_of_local_mode(helm):
-    values = {"monitor": {"labels": {"release": "prometheus"}, "rules": {"labels": {"role": "rules"}}}}
-    (rules,) = named(of_kind(helm.rendered(values, served=[PROMETHEUS]), "PrometheusRule"), "tuneloop")
-    assert rules["spec"] == yaml.safe_load(recording_rules())
-    assert {"release": "prometheus", "role": "rules"}.items() <= rules["metadata"]["labels"].items()
-
-
-def named(objects, name):
-    return [found for found in objects if found["metadata"]["name"] == name]
-
-
-@pytest.mark.parametrize(
-    ("given", "folder"),
-    [
-        ({}, "docs/runbooks"),
-        ({"runbooks": "https://example.com/tuneloop/docs/runbooks/"}, "https://example.com/tuneloop/docs/runbooks"),
-    ],
-    ids=["in the source", "at an address"],
-)
-def test_the_alerts_of_a_cluster_are_those_of_the_file_with_their_runbooks(helm, given, folder):
-    values = {"monitor": {"labels": {"release": "prometheus"}, "alerts": {"labels": {"role": "alerts"}} | given}}
-    (alerts,) = named(of_kind(helm.rendered(values, served=[PROMETHEUS]), "PrometheusRule"), "tuneloop-alerts")
-    file = yaml.safe_load((CHART / "rules-files/alerts.yaml").read_text())
-    links = {
-        rule["alert"]: rule["annotations"].pop("runbook_url")
-        for group in alerts["spec"]["groups"]
-        for rule in group["rules"]
-    }
-    assert links == {name: f"{folder}/{name}.md" for name in links}
-    for group in file["groups"]:
-        for rule in group["rules"]:
-            del rule["annotations"]["runbook_url"]
-    assert alerts["spec"] == file
-    assert {"release": "prometheus", "role": "alerts"}.items() <= alerts["metadata"]["labels"].items()
-
-
-@pytest.mark.parametrize(
-    ("create", "served", "made"),
-    [("auto", [], False), ("auto", [PROMETHEUS], True), ("always", [], True), ("never", [PROMETHEUS], False)],
-)
-def test_the_dashboards_can_be_switched(helm, create, served, made):
-    found = _dashboards(helm, {"create": create}, served=served)
-    assert [*found] == ([path.name for path in DASHBOARDS] if made else [])
-
-
-def test_a_dashboard_reaches_grafana_byte_by_byte(helm):
-    for name, config_map in _dashboards(helm, {"create": "always"}).items():
-        assert config_map["data"] == {name: (CHART / "dashboards" / name).read_text()}
-        assert len(json.dumps(config_map)) < 2**18, "kubectl apply keeps a copy in an annotation of this size"
-
-
-@pytest.mark.parametrize(
-    ("values", "labels", "annotations"),
-    [
-        ({}, {"grafana_dashboard": "1"}, {"grafana_folder": "Tuneloop"}),
-        ({"labels": {"board": "yes"}}, {"grafana_dashboard": "1", "board": "yes"}, {"grafana_folder": "Tuneloop"}),
-        ({"folder": ""}, {}, None),
-        ({"folder": "ML", "annotations": {"a": "b"}}, {}, {"grafana_folder": "ML", "a": "b"}),
-    ],
-    ids=["the defaults", "a label", "no folder", "a folder and an annotation"],
-)
-def test_grafana_finds_the_dashboards_by_labels(helm, values, labels, annotations):
-    for config_map in _dashboards(helm, values | {"create": "always"}).values():
-        assert labels.items() <= config_map["metadata"]["labels"].items()
-        assert config_map["metadata"].get("annotations") == annotations
-
-
-@pytest.mark.parametrize(
-    ("values", "namespaces"),
-    [
-        ({}, {"matchNames": ["tuneloop-system"]}),
-        ({"watchNamespaces": ["team-a", "team-b"]}, {"matchNames": ["team-a", "team-b"]}),
-        ({"rbac": {"scope": "cluster"}}, {"any": True}),
-    ],
-    ids=["its own", "two", "all"],
-)
-def test_models_are_scraped_in_the_namespaces_that_the_operator_watches(helm, values, namespaces):
-    (monitor,) = of_kind(helm.rendered(values, served=[PROMETHEUS]), "PodMonitor")
-    assert monitor["spec"]["namespaceSelector"] == namespaces
-
-
-def test_a_program_in_a_pod_cannot_write_the_names_of_another_deployment(helm):
-    (monitor,) = of_kind(helm.rendered(served=[PROMETHEUS]), "PodMonitor")
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    assert endpoint["honorLabels"] is False
-    assert {"deployment", "revision", "component"} == {rule["targetLabel"] for rule in endpoint["relabelings"]}
-
-
 @pytest.mark.parametrize("values", [{}, {"crds": {"keep": False}}], ids=["kept", "removed with the release"])
 def test_the_crds_are_those_of_the_models(helm, values):
     wanted = {crd.definition(resource)["metadata"]["name"]: crd.definition(resource) for resource in crd.RESOURCES}
@@ -455,12 +329,6 @@ def test_two_releases_share_no_object_but_the_crds(helm):
 
 def _names(objects):
     return {f"{found['kind']} {found['metadata']['name']}" for found in objects}
-
-
-def _dashboards(helm, values, *, served=()):
-    """Return the ConfigMaps with dashboards by the name of the file in them."""
-    objects = of_kind(helm.rendered({"monitor": {"dashboards": values}}, served=served), "ConfigMap")
-    return {name: found for found in objects for name in found.get("data") or () if name.endswith(".json")}
 
 
 def _environment(helm, variant):
