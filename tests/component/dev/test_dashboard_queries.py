@@ -59,8 +59,8 @@ def judged(tmp_path, input_series, tests):
     document = {"tests": [{"interval": "1m", "input_series": input_series, "promql_expr_test": tests}]}
     file = tmp_path / "dashboards_test.yaml"
     file.write_text(json.dumps(document))
-    status, said = promtool("test", "rules", str(file))
-    return said if status else ""
+    status, output = promtool("test", "rules", str(file))
+    return output if status else ""
 
 
 def test_every_query_finds_something_where_the_metrics_are(tmp_path):

@@ -169,8 +169,8 @@ def test_every_example_of_the_page_is_promql_about_its_metric(tmp_path):
     rules = [{"record": "example:of:page", "expr": expr, "labels": {"of": name}} for name, expr in examples.items()]
     file = tmp_path / "examples.yaml"
     file.write_text(json.dumps({"groups": [{"name": "examples", "rules": rules}]}))
-    status, said = promtool("check", "rules", str(file))
-    assert status == 0, said
+    status, output = promtool("check", "rules", str(file))
+    assert status == 0, output
 
 
 def test_promtool_finds_a_name_that_breaks_the_conventions():

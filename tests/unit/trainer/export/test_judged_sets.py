@@ -55,16 +55,16 @@ def judged(
     ("is_decisive", "verdict"), [(True, Verdict.BETTER), (False, Verdict.NOT_INFERIOR)], ids=["decisive", "beside"]
 )
 def test_the_decisive_set_says_better_and_the_other_not_inferior(is_decisive, verdict):
-    found, said = judged(model(range(10)), model(range(40)), is_decisive=is_decisive)
-    assert found.verdict == said.verdict == verdict
+    found, overall = judged(model(range(10)), model(range(40)), is_decisive=is_decisive)
+    assert found.verdict == overall.verdict == verdict
     assert (found.challenger_only, found.champion_only, found.rows) == (30, 0, 400)
     assert (found.challenger_interval.value, found.champion_interval.value) == (0.975, 0.9)
 
 
 def test_a_class_on_which_the_challenger_is_proven_worse_is_named():
     lost = range(1, 120, 2)  # rows of the class positive
-    found, said = judged(model(lost), model(range(0, 240, 2)))
-    assert said.worse_slices == ("positive",)
+    found, overall = judged(model(lost), model(range(0, 240, 2)))
+    assert overall.worse_slices == ("positive",)
     assert {part.name: part.verdict for part in found.slices} == {"negative": "NotInferior", "positive": "Worse"}
 
 

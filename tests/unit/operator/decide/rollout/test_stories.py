@@ -133,8 +133,8 @@ def test_at_the_end_of_a_step_each_gate_is_told_once(found: dict[str, Any], end:
     spec, rollout = a_spec(gates=("golden", "errors", "latency")), in_step(1)
     results = replace(measured(rollout), gates=gates(**found))
     rollout = after(rollout, facts_for(rollout, spec=spec, measured=results))
-    told = "".join(f"; gate {name} {verdict} (figures of {name})" for name, (verdict, _) in found.items())
-    assert story(rollout, spec, now=NOW) == f"step 2 of 4: 25 % to r2, 1000 of 500 requests{told}{end}"
+    sentences = "".join(f"; gate {name} {verdict} (figures of {name})" for name, (verdict, _) in found.items())
+    assert story(rollout, spec, now=NOW) == f"step 2 of 4: 25 % to r2, 1000 of 500 requests{sentences}{end}"
 
 
 def test_a_held_roll_out_tells_once_which_gate_gave_up() -> None:

@@ -36,10 +36,10 @@ def answer(type_: str, word: str):
 @WALKS
 @given(walk=st.lists(st.tuples(steps, st.sampled_from(["none", "error"])), min_size=1, max_size=40))
 def test_no_walk_without_answers_fires(type_, walk):
-    seen, at = Walk(ALL[type_]), 0.0
+    watched, at = Walk(ALL[type_]), 0.0
     for step, word in walk:
         at += step
-        assert seen.look(at, answer(type_, word)).state is UNKNOWN
+        assert watched.look(at, answer(type_, word)).state is UNKNOWN
 
 
 @pytest.mark.parametrize("type_", MEASURED)
@@ -47,7 +47,7 @@ def test_no_walk_without_answers_fires(type_, walk):
 @given(walk=walks)
 def test_a_trigger_that_begins_to_fire_has_evidence_for_as_long_as_it_needs(type_, walk):
     """The rows are found here from the walk alone: a row ends with a number that is back, a long gap, or a clock that goes back."""
-    seen, at, was_firing = Walk(MEASURED[type_]), 0.0, False
+    watched, at, was_firing = Walk(MEASURED[type_]), 0.0, False
     row: list[float] = []
     for step, word in walk:
         at += step
@@ -57,20 +57,20 @@ def test_a_trigger_that_begins_to_fire_has_evidence_for_as_long_as_it_needs(type
             row.append(at)
         elif word == "back" and type_ == "promql":
             row = []
-        state = seen.look(at, answer(type_, word)).state
+        state = watched.look(at, answer(type_, word)).state
         if state is FIRING and not was_firing:
             assert row[-1] - row[0] >= NEEDED[type_].total_seconds()
-        was_firing = seen.memory is not None and bool(seen.memory.fired_key)
+        was_firing = watched.memory is not None and bool(watched.memory.fired_key)
 
 
 @pytest.mark.parametrize("type_", MEASURED)
 @WALKS
 @given(walk=st.lists(st.tuples(steps, st.sampled_from(["back", "none", "error"])), min_size=1, max_size=60))
 def test_numbers_that_are_never_beyond_never_fire(type_, walk):
-    seen, at = Walk(MEASURED[type_]), 0.0
+    watched, at = Walk(MEASURED[type_]), 0.0
     for step, word in walk:
         at += step
-        assert seen.look(at, answer(type_, word)).state is not FIRING
+        assert watched.look(at, answer(type_, word)).state is not FIRING
 
 
 @pytest.mark.parametrize("type_", ALL)
