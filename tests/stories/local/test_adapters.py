@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from adapter_artifacts import adapter_artifact, base_folder
-from routed_sessions import require_envoy, status_once
+from routed_sessions import is_routed, require_envoy, status_once
 from workspace import CLAIM, Workspace, deployment_manifest
 
 from tuneloop_cli.local.session import LocalSession
@@ -66,7 +66,7 @@ def ask(url: str, adapter: str) -> tuple[str, str]:
 def test_a_new_version_of_one_adapter_is_a_canary_and_the_other_answers_as_before(workspace: Workspace) -> None:
     async def story(session: LocalSession) -> None:
         await session.submit(manifest("books-1"))
-        await status_once(session, lambda status: status.get("phase") == "Ready")
+        await status_once(session, is_routed(session))
         await session.submit(manifest("books-2"))
         half = await status_once(session, lambda status: status.get("rollout", {}).get("phase") == "Paused")
         revisions = {f"reviews-{half[kind]['revision']}" for kind in ("stable", "canary")}
