@@ -22,38 +22,21 @@ _SERVER = (
 )
 _CLIENTS = {"admin": "/O=system:masters/CN=admin", "kube-controller-manager": "/CN=system:kube-controller-manager"}
 _CLIENT = "extendedKeyUsage=clientAuth\n"
+FRONT_PROXY = "front-proxy-client"
+"""The name by which the API server vouches for a user, where it passes a request on to another API server."""
 
 
 def make(folder: Path, *, server_url: str, more_clients: Mapping[str, str] | None = None) -> None:
     """Write an authority, a server certificate, the service-account key pair, and for each client NAME.crt, NAME.key, NAME.kubeconfig.
 
+    The front proxy has an authority of its own, as with kubeadm: whoever it vouches for is believed.
     The clients are admin and kube-controller-manager; `more_clients` maps the name of a further client to the subject of its certificate.
     Raises ClusterError if openssl is missing or fails.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _key(folder, "ca")
-    usage = (
-        "-addext",
-        "basicConstraints=critical,CA:TRUE",
-        "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
-    )
-    _openssl(
-        folder,
-        "req",
-        "-x509",
-        "-new",
-        "-key",
-        "ca.key",
-        "-sha256",
-        "-days",
-        "3650",
-        "-subj",
-        "/CN=devcluster-ca",
-        *usage,
-        "-out",
-        "ca.crt",
-    )
+    _authority(folder, "ca")
+    _authority(folder, "front-proxy-ca")
+    _certificate(folder, FRONT_PROXY, subject=f"/CN={FRONT_PROXY}", extensions=_CLIENT, authority="front-proxy-ca")
     _key(folder, "service-account")
     _openssl(folder, "ec", "-in", "service-account.key", "-pubout", "-out", "service-account.pub")
     _certificate(
@@ -93,12 +76,25 @@ def _kubeconfig(folder: Path, name: str, *, server_url: str) -> dict[str, object
     }
 
 
-def _certificate(folder: Path, name: str, *, subject: str, extensions: str) -> None:
+def _authority(folder: Path, name: str) -> None:
+    _key(folder, name)
+    subject = ("-subj", f"/CN=devcluster-{name}")
+    usage = (
+        "-addext",
+        "basicConstraints=critical,CA:TRUE",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
+    )
+    made = ("-x509", "-new", "-key", f"{name}.key", "-sha256", "-days", "3650", "-out", f"{name}.crt")
+    _openssl(folder, "req", *made, *subject, *usage)
+
+
+def _certificate(folder: Path, name: str, *, subject: str, extensions: str, authority: str = "ca") -> None:
     _key(folder, name)
     _openssl(folder, "req", "-new", "-key", f"{name}.key", "-subj", subject, "-out", f"{name}.csr")
     (folder / f"{name}.ext").write_text(extensions)
-    authority = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-sha256", "-days", "3650")
-    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", *authority, "-extfile", f"{name}.ext", "-out", f"{name}.crt")
+    signed = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial", "-sha256", "-days", "3650")
+    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", *signed, "-extfile", f"{name}.ext", "-out", f"{name}.crt")
 
 
 def _key(folder: Path, name: str) -> None:

@@ -196,6 +196,17 @@ class ControlPlane(RunningCluster):
             "--authorization-mode=Node,RBAC", "--allow-privileged=true", f"--cert-dir={pki}", "--profiling=false", "--event-ttl=1h",
             *(f"--enable-admission-plugins={plugin}" for plugin in self._admission()),
             *(self._node_flags() if self.for_nodes else ["--endpoint-reconciler-type=none"]), *self._audit_flags(),
+            *self._aggregation_flags(),
+        ]  # fmt: skip
+
+    def _aggregation_flags(self) -> list[str]:
+        """Return the flags with which an APIService is answered by another API server, as kubeadm sets them."""
+        pki = self.state / "pki"
+        return [
+            f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt", f"--requestheader-allowed-names={certificates.FRONT_PROXY}",
+            "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={pki}/{certificates.FRONT_PROXY}.crt", f"--proxy-client-key-file={pki}/{certificates.FRONT_PROXY}.key",
         ]  # fmt: skip
 
     def _admission(self) -> list[str]:
@@ -223,7 +234,8 @@ class ControlPlane(RunningCluster):
             str(self.bin / "kube-controller-manager"), f"--secure-port={self._port('kube-controller-manager')}",
             "--use-service-account-credentials=true", f"--service-account-private-key-file={pki}/service-account.key",
             f"--root-ca-file={pki}/ca.crt", f"--cluster-signing-cert-file={pki}/ca.crt", f"--cluster-signing-key-file={pki}/ca.key",
-            "--horizontal-pod-autoscaler-sync-period=1s", *self._client_flags("kube-controller-manager"),
+            "--horizontal-pod-autoscaler-sync-period=1s", "--horizontal-pod-autoscaler-downscale-stabilization=5s",  # 15 s and 5 min elsewhere
+            *self._client_flags("kube-controller-manager"),
         ]  # fmt: skip
 
     def _scheduler(self) -> list[str]:
