@@ -46,6 +46,7 @@ class Program:
 _VERSION = "k8s.io/component-base/version"
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+PROMETHEUS_ADAPTER = "sigs.k8s.io/prometheus-adapter"
 PROGRAMS = {
     program.module: program
     for program in (
@@ -68,6 +69,7 @@ PROGRAMS = {
         Program("kstatus", packages=(("kstatus", "."),)),
         Program("helm", packages=(("helm", "helm.sh/helm/v3/cmd/helm"),)),
         Program("prometheus-operator", packages=(("prometheus-operator", f"{PROMETHEUS_OPERATOR}/cmd/operator"),)),
+        Program("prometheus-adapter", packages=(("prometheus-adapter", f"{PROMETHEUS_ADAPTER}/cmd/adapter"),)),
     )
 }
 CONTROL_PLANE = ("etcd", "k8s")
