@@ -48,6 +48,8 @@ class Run:
     """The container runs; `ready`: its readiness probe holds."""
 
     ready: bool = True
+    address: str = ""
+    """Of the pod; by default one that is always the same, and no machine's."""
 
 
 @dataclass(frozen=True)

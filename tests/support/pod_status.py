@@ -25,9 +25,9 @@ def patch_after(pod: Pod, step: Unschedulable | Waiting | Run | Disrupt | End, *
         case Waiting(reason=reason, message=message):
             waiting = {"waiting": {"reason": reason, "message": message}}
             status = _shown(pod, "Pending", waiting, ready=False, at=at)
-        case Run(ready=ready):
+        case Run(ready=ready, address=address):
             status = _shown(pod, "Running", {"running": {"startedAt": at}}, ready=ready, at=at)
-            status |= {"startTime": at, "hostIP": "127.0.0.1", "podIP": _address(pod)}
+            status |= {"startTime": at, "hostIP": "127.0.0.1", "podIP": address or _address(pod)}
         case Disrupt(reason=reason, message=message):
             status = {"conditions": [_condition("DisruptionTarget", True, at=at, reason=reason, message=message)]}
         case End():

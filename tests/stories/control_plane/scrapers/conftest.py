@@ -36,6 +36,7 @@ HOME = "tuneloop-system"
 def pytest_collection_finish(session: pytest.Session) -> None:
     programs = (*binaries.CONTROL_PLANE, "prometheus-operator")
     cluster_tier.build_programs(session, fixture="monitored", programs=programs)
+    cluster_tier.build_programs(session, fixture="adapter_is_built", programs=["prometheus-adapter"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,12 @@ def plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         cluster_tier.make_namespace(own, name)
     yield own
     own.down()
+
+
+@pytest.fixture(scope="session")
+def adapter_is_built(request: pytest.FixtureRequest) -> None:
+    """For tests with prometheus-adapter."""
+    cluster_tier.check_build(request.config)
 
 
 @pytest.fixture(scope="package")
