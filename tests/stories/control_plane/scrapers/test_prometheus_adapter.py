@@ -19,6 +19,8 @@ from waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cluster_prometheus import Prometheus
+
 pytestmark = pytest.mark.full
 NAME, TEAM = "reviews", "team-b"
 SECONDS = 120
@@ -35,8 +37,8 @@ NO_ANSWER = "the server is currently unable to handle the request"
 class Place:
     """The ModelDeployment `reviews`, its servers, and the adapter."""
 
-    def __init__(self, adapter: MetricsAdapter, servers: LoadedServers) -> None:
-        self.adapter, self.servers = adapter, servers
+    def __init__(self, prometheus: Prometheus, adapter: MetricsAdapter, servers: LoadedServers) -> None:
+        self.prometheus, self.adapter, self.servers = prometheus, adapter, servers
         self.client = servers.client
 
     def measured(self) -> tuple[int | None, int | None, str | None]:
@@ -57,9 +59,20 @@ class Place:
 
         def message() -> str:
             found = [entry for entry in self.status.get("conditions", ()) if entry["type"] == "ScalingActive"]
-            return next((it["message"] for it in found if it["status"] == status and words in it["message"]), "")
+            matching = [entry["message"] for entry in found if entry["status"] == status and words in entry["message"]]
+            return matching[0] if matching else ""
 
         return until(message, seconds=SECONDS, what=f"ScalingActive={status}: {words}")
+
+    def load(self, requests: int) -> None:
+        """Let so many requests be in flight, and Prometheus know it."""
+        self.servers.requests = requests
+        self.servers.spread()
+
+        def scraped() -> float:
+            return sum(sample["value"] for sample in self.prometheus.query(METRIC))
+
+        until(lambda: scraped() == requests, seconds=SECONDS, what=f"{requests} requests in Prometheus")
 
     @property
     def status(self) -> dict[str, Any]:
@@ -85,7 +98,7 @@ def place(plane, monitored, prometheus, adapter_is_built, tmp_path) -> Iterator[
         RunningOperator(plane, tmp_path, **settings) as operator,
     ):
         operator.wait_ready().wait_leading()
-        yield Place(adapter, servers)
+        yield Place(prometheus, adapter, servers)
         adapter.remove()
         take_down(servers.client)
         servers.spread()  # nobody is left
@@ -113,7 +126,7 @@ def test_servers_follow_the_requests_in_flight(place):
 
     place.adapter.stop()
     assert place.until_scaling("False", NO_ANSWER).endswith(NEEDED)
-    place.servers.requests = 24
+    place.load(24)
     assert place.measured()[0] == 4, "without numbers none is taken away"
 
     place.adapter.start()
