@@ -43,7 +43,7 @@ def monitoring(config) -> Monitoring:
     monitoring.encoded([Encoded(ids=[1, 2], truncated=True), Encoded(ids=[3], truncated=True)])
     monitoring.encoded([Encoded(ids=[1])])
     monitoring.predicted([Prediction(label="yes", confidence=0.9, calibrated_confidence=0.6, entropy=0.25)])
-    monitoring.text_answered("blank")
+    monitoring.text_answered("sound")
     monitoring.pass_done(waited=[0.25, 0.5], seconds=0.125)
     return monitoring
 
