@@ -119,8 +119,8 @@ def queries(about: About, *, of_labels: bool) -> tuple[TriggerQuery, ...]:
     texts = {
         **{part: _more_than_before(share, of_labels=of_labels) for part, share in SHARES.items()},
         COVERAGE: f"sum(tuneloop:feedback_newest_coverage:ratio{{{_OF}}}) / sum(tuneloop:feedback_coverage:ratio{{{_OF}}}) >= 0 or vector(1)",
-        LABELS: f"sum(tuneloop:feedback_cohort_labels:count{{{_OF}}}) or vector(0)",
-        RIGHT: f"sum(tuneloop:feedback_cohort_correct:count{{{_OF}}}) or vector(0)",
+        LABELS: f"sum(tuneloop:feedback_labels:all{{{_OF}}}) or vector(0)",
+        RIGHT: f"sum(tuneloop:feedback_correct:all{{{_OF}}}) or vector(0)",
         CLIENT_LABELS: f"sum(tuneloop:feedback_worst_client_labels:count{{{_OF}}}) or vector(0)",
         CLIENT_RIGHT: f"sum(tuneloop:feedback_worst_client_correct:count{{{_OF}}}) or vector(0)",
     }
