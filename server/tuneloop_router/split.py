@@ -35,6 +35,8 @@ DEFAULT_BODY_BYTES = 4 << 20
 DEFAULT_IDLE_SECONDS = 300
 KEY_HEADERS = ("authorization", "x-api-key")
 """Headers that carry an API key. They are removed before a request goes on."""
+CLIENT_HEADER = "x-tuneloop-client"
+"""Says to a server whose key it was."""
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _HOST_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)

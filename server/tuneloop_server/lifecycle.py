@@ -23,6 +23,7 @@ from tuneloop_server.load_errors import cannot_load
 from tuneloop_server.model import Window
 from tuneloop_server.model_names import ModelNames
 from tuneloop_server.tasks.task import ModelFacts
+from tuneloop_server.text_kinds import TextKinds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -208,6 +209,7 @@ class Answerer:
         features: FeatureCounts | None,
     ) -> None:
         self._count = features.counter(model.vocabulary) if features is not None else None
+        self._kinds = TextKinds()
         self._model = model
         self._task = task
         self._facts = facts
@@ -230,8 +232,10 @@ class Answerer:
             windows = [Window(encoded, logits) for encoded, logits in outputs]
             answer = self._task.answer(text, windows, parameters, self._facts)
             self._monitoring.predicted(answer.predictions)
-            if is_traffic and self._count is not None:
-                self._count(text, windows, answer)
+            if is_traffic:
+                self._monitoring.text_answered(self._kinds.kind_of(text))
+                if self._count is not None:
+                    self._count(text, windows, answer)
             answers.append(answer)
         self._monitoring.encoded([encoded for outputs in rows for encoded, _ in outputs])
         return answers

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.metrics import MetricWrapperBase
 
 from tuneloop_api.contract.monitoring_profile import MOST_LABELS, OTHER
+from tuneloop_server.text_kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tuneloop_server.errors import Reason
     from tuneloop_server.model import Encoded
     from tuneloop_server.tasks.task import Prediction
+    from tuneloop_server.text_kinds import TextKind
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
@@ -73,6 +75,8 @@ class Monitoring:
         self._truncated = self._single(
             Counter, "tuneloop_truncated_requests", "Requests with a text longer than the model takes."
         )
+        texts = self._family(Counter, "tuneloop_texts", "Texts answered, by what is wrong with them.", more=("kind",))
+        self._texts = {kind: texts.labels(**self.constant, kind=kind) for kind in KINDS}
         tokens = self._family(Counter, "tuneloop_tokens", "Tokens.", more=("direction",))
         self._prompt_tokens = tokens.labels(**self.constant, direction="prompt")
         self._predictions, self._other = self._by_label(label_names)
@@ -136,6 +140,10 @@ class Monitoring:
         self._prompt_tokens.inc(sum(map(len, windows)))
         if any(window.truncated for window in windows):
             self._truncated.inc()
+
+    def text_answered(self, kind: TextKind) -> None:
+        """Count a text of a client."""
+        self._texts[kind].inc()
 
     def predicted(self, predictions: Sequence[Prediction]) -> None:
         """Count predictions."""

@@ -71,6 +71,24 @@ def invalid(share: float, *, per_minute: int) -> Given:
     ]
 
 
+def texts(kind: str, share: float, *, count: int = 1000) -> Given:
+    return [
+        recorded("tuneloop:texts:ratio1h", f"{share}x60", kind=kind),
+        recorded("tuneloop:texts:increase1h", f"{count}x60"),
+    ]
+
+
+def of_one_client(labels: int, right: int, *, of: tuple[int, int] = (1000, 640)) -> Given:
+    """Return labels and right ones of the client with the most wrong ones. of: those of all clients."""
+    values = {
+        "tuneloop:feedback_labels:all": of[0],
+        "tuneloop:feedback_correct:all": of[1],
+        "tuneloop:feedback_worst_client_labels:count": labels,
+        "tuneloop:feedback_worst_client_correct:count": right,
+    }
+    return [recorded(name, f"{value}x60") for name, value in values.items()]
+
+
 def labelled(*, upper: str, lower: str, labels: str = "500x14") -> Given:
     """Return what labels say each day."""
     return [
@@ -204,6 +222,10 @@ CASES = {
             "a few are cut": truncated(0.03) + invalid(0.05, per_minute=50),
             "half of ten": truncated(0.5, answered=10),
             "three of five are no inputs": invalid(0.6, per_minute=1),
+            "a few are garbled": texts("garbled", 0.05),
+            "half of ten are blank": texts("blank", 0.5, count=10),
+            "a third comes again": texts("repeated", 0.3),
+            "all are sound": texts("sound", 1.0),
         },
     ),
     "TuneloopQualityDegraded": Case(
@@ -216,6 +238,18 @@ CASES = {
             "few labels then": labelled(upper="0.95x9 0.85x5", lower="0.9x9 0.8x5", labels="50x9 500x5"),
             "few labels now": labelled(upper="0.95x9 0.85x5", lower="0.9x9 0.8x5", labels="500x9 50x5"),
             "a revision of a week": labelled(upper="_x9 0.5x5", lower="_x9 0.4x5"),
+        },
+    ),
+    "TuneloopFeedbackOfOneClient": Case(
+        fault=of_one_client(330, 10),
+        labels=REVISION,
+        similar={
+            "no client is known": of_one_client(0, 0),
+            "the only client": of_one_client(1000, 640),
+            "the others say the same": of_one_client(600, 380),
+            "half of what is wrong": of_one_client(330, 160),
+            "few labels": of_one_client(40, 0, of=(1000, 950)),
+            "nothing is wrong": of_one_client(300, 300, of=(1000, 1000)),
         },
     ),
     "TuneloopLabelsMissing": Case(

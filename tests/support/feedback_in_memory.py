@@ -98,9 +98,11 @@ class FeedbackServer:
         correct: bool | None = None,
         text: str | None = None,
         source: FeedbackSource = "client",
+        client: str = "",
     ) -> tuple[int, int]:
         """Take one feedback; return (counted, repeated)."""
-        return self.feedback.take([FeedbackItem(token=token, label=label, correct=correct, input=text, source=source)])
+        item = FeedbackItem(token=token, label=label, correct=correct, input=text, source=source)
+        return self.feedback.take([item], client=client)
 
     def written(self) -> list[FeedbackRow]:
         """Write what waits, and return all rows of the folder."""

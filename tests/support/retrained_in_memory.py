@@ -29,7 +29,11 @@ class Retrained(Deployed):
         """Create template and deployment, let its servers be ready, and return its first revision."""
         self.harness.submit("reviews", **SPEC | {"suspend": True, "resources": {"nodes": 1, "gpusPerNode": 0}})
         counts_labels = any(trigger["type"] in {"accuracy", "newData"} for trigger in retraining.get("triggers") or ())
-        self.besides = {"retraining": RETRAINING | retraining} | ({"feedback": {}} if counts_labels else {})
+        counts_features = any(trigger["type"] == "drift" for trigger in retraining.get("triggers") or ())
+        blocks = {"feedback": counts_labels, "monitoring": counts_features}
+        self.besides = {"retraining": RETRAINING | retraining} | {
+            name: {} for name, is_needed in blocks.items() if is_needed
+        }
         return await self.create(replicas=1, **ROLLOUT)
 
     async def ask(self) -> None:

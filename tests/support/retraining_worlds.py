@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.retraining_status import RetrainingStatus
+from tuneloop_operator.decide.model_deployment.retraining.data_quality import FIT, GUARDED, DataQuality
 from tuneloop_operator.decide.model_deployment.retraining.facts import (
     Champion,
     Facts,
@@ -57,6 +58,10 @@ class World:
     token: int = 0
     """The newest request of a person; 0: none."""
     is_suspended: bool = False
+    trigger: str = "manual"
+    """Type of the trigger that fires on requests; one that judges data may find them broken."""
+    is_broken: bool = False
+    """Whether the data are broken."""
     model: int = 0
     """Number of the spec.model."""
     is_busy: bool = False
@@ -92,6 +97,7 @@ def facts_of(world: World) -> Facts:
         deployment_name="api",
         model=f"m{world.model}",
         verdicts=(_verdict(world),),
+        data=DataQuality(problem="blank texts are 60%") if world.is_broken else FIT,
         champion=Champion(revision=world.champion, digest=world.champion),
         recipe="r1",
         job=_job(world) if loop.run is not None and world.job == loop.run.name else None,
@@ -115,7 +121,7 @@ def _verdict(world: World) -> TriggerVerdict:
     """Return what a trigger says that fires on each request of a person."""
     return TriggerVerdict(
         name="manual",
-        type="manual",
+        type=world.trigger,
         action="Retrain",
         state=TriggerState.FIRING if world.token else TriggerState.INACTIVE,
         reason="a person asks",
@@ -153,6 +159,8 @@ def moves(world: World, *, requests: int = 2, most_hours: int = 3 * COOLDOWN_HOU
     if world.hours < most_hours:
         yield "wait", replace(world, hours=world.hours + COOLDOWN_HOURS)
     yield "suspend", replace(world, is_suspended=not world.is_suspended)
+    if world.trigger in GUARDED:
+        yield "data break, or are mended", replace(world, is_broken=not world.is_broken)
     if world.model == 0:
         yield "edit the model", replace(world, model=1)
     yield "roll-out of another edit", replace(world, is_busy=not world.is_busy)

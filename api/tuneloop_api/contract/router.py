@@ -23,6 +23,8 @@ MOST_COUNTED_REVISIONS = 8
 """Of which a poll may report requests. A split has four at most."""
 LONGEST_REASON = 1024
 """Characters of the reason why a router refuses a split."""
+CLIENT_HEADER = "x-tuneloop-client"
+"""Names the client of feedback. A router that asks for keys writes it, as `key-` and the line of the key; else it is what the sender says."""
 RETRY_HEADER = "x-tuneloop-retry"
 """In an answer 503 of a server: the request was not begun, and another server may be asked. Routers do so; to the comparator no server is there."""
 

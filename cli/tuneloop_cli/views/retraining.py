@@ -14,7 +14,9 @@ NO_LOOP = "Idle: spec.retraining is not set; the model is never trained again by
 
 
 def retraining_story(deployment: Manifest) -> str:
-    """Return one line: the state, what blocks it, and the operator's sentence."""
+    """Return one line: the state, what blocks it, and the operator's sentence; of a spec that is refused why it is, for the loop is then that of the spec before."""
+    if refusal := _refusal(deployment):
+        return refusal
     loop: Manifest = at(deployment, "status.retraining") or {}
     if not loop:
         return NO_LOOP if not at(deployment, "spec.retraining") else "Idle: the operator has not looked at it yet"
@@ -41,6 +43,15 @@ def retraining_lines(deployment: Manifest) -> Iterator[str]:
     yield from pair(name, f"the model of run {choice['job']}, in place of spec.model" if choice else None)
     for run in reversed(loop.get("history") or ()):
         yield from pair("run", _run(run))
+
+
+def _refusal(deployment: Manifest) -> str:
+    """Return why the spec is refused; empty if it is not, or has no loop."""
+    conditions = at(deployment, "status.conditions") or ()
+    accepted: Manifest = next((found for found in conditions if found["type"] == "Accepted"), {})
+    if accepted.get("status") != "False" or not at(deployment, "spec.retraining"):
+        return ""
+    return f"Refused ({accepted['reason']}): {accepted.get('message', '')}"
 
 
 def _budget(budget: Manifest) -> str | None:

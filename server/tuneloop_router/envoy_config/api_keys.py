@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_router.envoy_config.limits import KEYS_FILTER
 from tuneloop_router.envoy_config.typed import FILTERS, TYPE, Json, message, typed
-from tuneloop_router.split import KEY_HEADERS
+from tuneloop_router.split import CLIENT_HEADER, KEY_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ _FILTER = FILTERS + "api_key_auth.v3.ApiKeyAuth"
 
 
 def api_keys(keys: Sequence[str]) -> Json:
-    """Return the file for these keys. Each header may carry one; a key is removed before a request goes on."""
+    """Return the file for these keys. Each header may carry one; a key is removed before a request goes on, and the place of its line stands there instead."""
     return {
         "resources": [
             message(
@@ -25,7 +25,7 @@ def api_keys(keys: Sequence[str]) -> Json:
                     _FILTER,
                     credentials=[{"key": key, "client": f"key-{number}"} for number, key in enumerate(keys, start=1)],
                     key_sources=[{"header": name} for name in KEY_HEADERS],
-                    forwarding={"hide_credentials": True},
+                    forwarding={"header": CLIENT_HEADER, "hide_credentials": True},
                 ),
             )
         ]

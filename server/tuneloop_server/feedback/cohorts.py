@@ -6,10 +6,11 @@ labels. A day that is over eight days old has no counts any more, and its tokens
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tuneloop_server.feedback.clients import Clients
 from tuneloop_server.feedback.errors import RefusedFeedback
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class CohortCounts:
     """Predictions for which this process got a label."""
     correct: int = 0
     """Those of them that were right."""
+    clients: Clients = field(default_factory=Clients)
+    """The same labels by client."""
 
 
 class Cohorts:
@@ -46,11 +49,12 @@ class Cohorts:
         """Count a prediction that went out with a token."""
         self._of(revision, day_of(now), now=now).predictions += 1
 
-    def labelled(self, revision: str, *, at: float, is_correct: bool, now: float) -> None:
-        """Count a label. at: when the prediction was made, accepted by `require_recent`."""
+    def labelled(self, revision: str, *, at: float, is_correct: bool, now: float, client: str = "") -> None:
+        """Count a label. at: when the prediction was made, accepted by `require_recent`; client: who sent it, empty if nobody knows."""
         counts = self._of(revision, min(day_of(at), day_of(now)), now=now)
         counts.labels += 1
         counts.correct += is_correct
+        counts.clients.labelled(client, is_correct=is_correct)
 
     def kept(self, *, now: float) -> Iterator[tuple[int, str, CohortCounts]]:
         """Yield (day, revision, counts) of the last eight days."""

@@ -80,8 +80,11 @@ class Feedback:
             )
         )
 
-    def take(self, items: Sequence[FeedbackItem]) -> tuple[int, int]:
-        """Count feedback; return how many labels were counted, and how many had been counted before. Raises RefusedFeedback, and counts nothing then."""
+    def take(self, items: Sequence[FeedbackItem], *, client: str = "") -> tuple[int, int]:
+        """Count feedback; return how many labels were counted, and how many had been counted before. Raises RefusedFeedback, and counts nothing then.
+
+        client: who sends it; empty if nobody knows.
+        """
         try:
             read = [self._read(item) for item in items]
         except RefusedFeedback as refused:
@@ -98,7 +101,7 @@ class Feedback:
                 continue
             counted += 1
             self._metrics.labelled(lag=max(0.0, now - predicted.at))
-            self.cohorts.labelled(predicted.revision, at=predicted.at, is_correct=is_correct, now=now)
+            self.cohorts.labelled(predicted.revision, at=predicted.at, is_correct=is_correct, now=now, client=client)
         return counted, len(read) - counted
 
     def close(self) -> None:

@@ -76,18 +76,29 @@ class _CohortCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the families with a series for each day and revision that has counts, and the end of each day."""
         now = self._clock()
-        predictions, labels, correct, ends = families = self._families()
+        predictions, labels, correct, of_client, right_of_client, ends = families = self._families()
         own = (*self._constant.values(),)
         for day, revision, counts in self._cohorts.kept(now=now):
             values = (*own, revision, written(day))
             predictions.add_metric(values, counts.predictions)
             labels.add_metric(values, counts.labels)
             correct.add_metric(values, counts.correct)
+            for family, count in zip((of_client, right_of_client), counts.clients.worst, strict=True):
+                family.add_metric(values, count)
         for day in days(now=now):
             ends.add_metric((*own, written(day)), (day + 1) * DAY_SECONDS)
         return families
 
-    def _families(self) -> tuple[CounterMetricFamily, CounterMetricFamily, CounterMetricFamily, GaugeMetricFamily]:
+    def _families(
+        self,
+    ) -> tuple[
+        CounterMetricFamily,
+        CounterMetricFamily,
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        GaugeMetricFamily,
+        GaugeMetricFamily,
+    ]:
         names = (*self._constant, "predicted_by", "day")
         return (
             CounterMetricFamily(
@@ -95,6 +106,10 @@ class _CohortCollector(Collector):
             ),
             CounterMetricFamily("tuneloop_feedback", "Predictions for which a label came.", labels=names),
             CounterMetricFamily("tuneloop_feedback_correct", "Those of them that were right.", labels=names),
+            GaugeMetricFamily(
+                "tuneloop_feedback_worst_client_labels", "Labels of the client with the most wrong ones.", labels=names
+            ),
+            GaugeMetricFamily("tuneloop_feedback_worst_client_correct", "Those of them that were right.", labels=names),
             GaugeMetricFamily(
                 "tuneloop_feedback_cohort_end_timestamp_seconds",
                 "When a day ended, or ends.",

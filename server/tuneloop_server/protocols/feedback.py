@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from tuneloop_api.contract.router import CLIENT_HEADER
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.feedback.errors import RefusedFeedback
 from tuneloop_server.feedback.request import read
@@ -33,20 +34,20 @@ def feedback_routes(service: ModelService) -> list[Route]:
     if feedback is None:
         return []
 
-    async def respond(_: Request, body: bytes) -> Reply:
-        return Reply(take(service, feedback, body))
+    async def respond(request: Request, body: bytes) -> Reply:
+        return Reply(take(service, feedback, body, client=request.headers.get(CLIENT_HEADER, "")))
 
     handler = Endpoint(service=service, protocol=_NAME, respond=respond, error_shape=_error_shape)
     return [Route(FEEDBACK_PATH, handler, methods=["POST"])]
 
 
-def take(service: ModelService, feedback: Feedback, body: bytes) -> bytes:
-    """Return the JSON that answers a body. Raises RequestError."""
+def take(service: ModelService, feedback: Feedback, body: bytes, *, client: str = "") -> bytes:
+    """Return the JSON that answers a body. client: who sends it; empty if nobody knows. Raises RequestError."""
     if not service.task.has_one_label:
         message = f"feedback: a text of {service.task.name} has no single label that could be right; feedback is for text-classification"
         raise RequestError(message, status=400, reason="validation")
     try:
-        counted, repeated = feedback.take(read(body))
+        counted, repeated = feedback.take(read(body), client=client)
     except RefusedFeedback as refused:
         raise RequestError(str(refused), status=400, reason="validation") from None
     return json.dumps({"counted": counted, "repeated": repeated}).encode()

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from alert_cases import ALERTS, CASES, FILE, GROUPS, REVISION, Case, Given, blocked, failed, invalid
+from alert_cases import ALERTS, CASES, FILE, GROUPS, REVISION, Case, Given, blocked, failed, invalid, texts
 from metrics_page import ROOT, rows, without_part
 from rule_series import BY_NAME, OF, check_rules, written
 
@@ -36,7 +36,13 @@ def test_invalid_inputs_are_an_alert_even_if_no_request_is_answered(tmp_path):
     check_rules(tmp_path, firing("TuneloopInputQuality", given, case, [REVISION], at="59m"), files=[FILE])
 
 
-@pytest.mark.parametrize("reason", ["TemplateNotUsable", "Budget"])
+@pytest.mark.parametrize(("kind", "share"), [("blank", 0.2), ("garbled", 0.2), ("repeated", 0.6)])
+def test_inputs_that_are_not_fit_to_be_answered_are_an_alert(kind, share, tmp_path):
+    case = CASES["TuneloopInputQuality"]
+    check_rules(tmp_path, firing("TuneloopInputQuality", texts(kind, share), case, [REVISION]), files=[FILE])
+
+
+@pytest.mark.parametrize("reason", ["TemplateNotUsable", "Budget", "DataQuality"])
 def test_a_block_that_a_person_must_end_is_an_alert_without_a_run(reason, tmp_path):
     case = CASES["TuneloopRetrainBlocked"]
     labels = case.labels | {"reason": reason}

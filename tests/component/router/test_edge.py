@@ -99,6 +99,13 @@ def test_an_api_key_opens_and_nothing_else_does(stage):
         assert not headers.keys() & stage.models["stable"].last()["headers"].keys()
 
 
+def test_a_server_learns_whose_key_it_was_and_nobody_can_name_another_client(stage):
+    stage.publish(stable=100, limits={"apiKey": True})
+    for headers, client in ((FIRST, "key-1"), (SECOND, "key-2"), (FIRST | {"x-tuneloop-client": "key-2"}, "key-1")):
+        assert stage.router.get(**headers)[0] == 200
+        assert stage.models["stable"].last()["headers"]["x-tuneloop-client"] == client
+
+
 def test_without_the_switch_no_key_is_needed(stage):
     stage.publish(stable=100, limits={"apiKey": False})
     assert stage.router.get()[0] == 200

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from operator_harness import START
 from retrained_in_memory import DAY, Retrained
+from trigger_looks import look
 
 from tuneloop_api.v1alpha1 import ModelDeployment
-from tuneloop_operator.controller.queries import Queries
 from tuneloop_operator.decide.model_deployment.retraining_triggers import counted
 from tuneloop_operator.prometheus.answer import Answer, Number, Unanswered
-from tuneloop_operator.prometheus.query import PromQL
 from tuneloop_operator.state.gate_inputs import QueryAnswer
 
 QUERY = {
@@ -24,24 +23,6 @@ QUERY = {
     "threshold": 5,
     "for": "10m",
 }
-
-
-async def look(deployed: Retrained, value: float | Unanswered, *, later: float = 0.0) -> list[str]:
-    """Let one round of questions be answered with a number, or with none; return what was asked."""
-    deployed.harness.now += timedelta(seconds=later)
-    asked: list[str] = []
-
-    async def ask(query: PromQL) -> Answer:
-        asked.append(str(query))
-        if isinstance(value, Unanswered):
-            return value
-        return Number(value=value, at=deployed.harness.now.timestamp())
-
-    queries = Queries(deployed.harness.operator, ask=ask, clock=lambda: deployed.harness.now)
-    async with asyncio.TaskGroup() as group:
-        await queries.begin_round(group)
-    await deployed.settle()
-    return asked
 
 
 def states(deployed: Retrained) -> dict[str, str]:
@@ -128,6 +109,8 @@ def test_labels_that_a_run_has_read_are_not_counted_for_the_next_one() -> None:
         deployed = Retrained()
         await deployed.begin(triggers=[new_data])
         await look(deployed, 600.0, later=60.0)
+        assert deployed.place == ("Suspected", ""), "nothing is known of the data yet"
+        await look(deployed, 600.0, later=30.0)
         assert deployed.place == ("Training", "")
         assert states(deployed)["labels"] == "Unknown"
 

@@ -43,6 +43,7 @@ def monitoring(config) -> Monitoring:
     monitoring.encoded([Encoded(ids=[1, 2], truncated=True), Encoded(ids=[3], truncated=True)])
     monitoring.encoded([Encoded(ids=[1])])
     monitoring.predicted([Prediction(label="yes", confidence=0.9, calibrated_confidence=0.6, entropy=0.25)])
+    monitoring.text_answered("sound")
     monitoring.pass_done(waited=[0.25, 0.5], seconds=0.125)
     return monitoring
 
@@ -79,6 +80,7 @@ def test_every_metric_has_its_name_its_labels_and_its_value(monitoring):
         ("entropy_ratio_sum",): 0.25,
         ("truncated_requests_total",): 1,
         ("tokens_total", "direction"): 4,
+        ("texts_total", "kind"): 1,
         ("predictions_total", "label"): 1,
         ("model_loaded",): 1,
         ("model_load_duration_seconds",): 1.5,

@@ -31,7 +31,7 @@ from tuneloop_operator.decide.model_deployment.retraining.facts import (
 )
 from tuneloop_operator.decide.model_deployment.retraining.state import Artifact
 from tuneloop_operator.decide.model_deployment.retraining.view import view_of
-from tuneloop_operator.decide.model_deployment.retraining_triggers import looked_at
+from tuneloop_operator.decide.model_deployment.retraining_triggers import data_of, looked_at
 from tuneloop_operator.decide.model_deployment.rollout_spec import has_rollouts, rollout_spec
 from tuneloop_operator.decide.refusal import message_of
 from tuneloop_operator.decide.unreadable import problems_of
@@ -92,6 +92,7 @@ def facts_of(
         verdicts=verdicts,
         trigger_memories=memories,
         champion=_champion(observed, loop),
+        data=data_of(observed, loop, verdicts, now=now),
         recipe=recipe_of(deployment, template) if isinstance(template, FineTuneJob) else "",
         template_problem=template if isinstance(template, str) else _problem(observed, template, settings=settings),
         refusal=_refusal(observed, loop.run.name) if loop.run else "",

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger
+from tuneloop_operator.decide.model_deployment.retraining import data_quality
 from tuneloop_operator.decide.model_deployment.retraining.state import Outcome
 from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import STALE, About, Reading
 from tuneloop_operator.decide.model_deployment.retraining.triggers.judge import judged, queries_of, subject_of
@@ -17,6 +18,7 @@ from tuneloop_operator.prometheus.answer import Number, Unanswered
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment
+    from tuneloop_operator.decide.model_deployment.retraining.data_quality import DataQuality
     from tuneloop_operator.decide.model_deployment.retraining.state import Loop
     from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import TriggerQuery
     from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 ANNOTATION = "tuneloop.dev/retrain"
 _ANSWERS = "trigger/"
 """Before the name of a trigger, among the answers of Prometheus. No gate has a slash in its name."""
+_DATA = f"{_ANSWERS}/data/"
+"""Before the revision, of the answers about data. No trigger has an empty name."""
 _MANUAL = Trigger(name="manual", type="manual")
 _DIGITS = 2
 """Of a number that make it news: another third digit is written with the next change of anything else."""
@@ -50,7 +54,38 @@ def wanted_answers(deployment: ModelDeployment, loop: Loop, *, now: datetime) ->
     if about is None:
         return {}
     found = {_answers_of(trigger, about): queries_of(trigger, about, now=now) for trigger in triggers_of(deployment)}
+    if near := _near(loop.triggers):
+        found[_data_name(about, near)] = data_quality.queries(about, of_labels=_is_of_labels(near))
     return {name: queries for name, queries in found.items() if queries}
+
+
+def data_of(
+    observed: ObservedDeployment, loop: Loop, verdicts: tuple[TriggerVerdict, ...], *, now: datetime
+) -> DataQuality:
+    """Return what is known of the data on which these triggers fire."""
+    about, near = _about(observed.deployment, loop), _near(verdicts)
+    if about is None or not near:
+        return data_quality.FIT
+    return data_quality.judged(_answers(observed, _data_name(about, near)), now=now)
+
+
+def _near(verdicts: tuple[TriggerVerdict, ...]) -> tuple[TriggerVerdict, ...]:
+    """Return the triggers that judge data and ask for a run, or are about to."""
+    return tuple(
+        verdict
+        for verdict in verdicts
+        if verdict.state in {TriggerState.PENDING, TriggerState.FIRING}
+        and verdict.action == "Retrain"
+        and verdict.type in data_quality.GUARDED
+    )
+
+
+def _is_of_labels(near: tuple[TriggerVerdict, ...]) -> bool:
+    return any(verdict.type in data_quality.OF_LABELS for verdict in near)
+
+
+def _data_name(about: About, near: tuple[TriggerVerdict, ...]) -> str:
+    return f"{_DATA}{about.revision}/{'8d' if _is_of_labels(near) else '1d'}"
 
 
 def counted(before: tuple[QueryAnswer, ...], answers: tuple[QueryAnswer, ...]) -> tuple[QueryAnswer, ...]:
@@ -117,7 +152,10 @@ def _answers_of(trigger: Trigger, about: About) -> str:
 
 
 def _readings(observed: ObservedDeployment, trigger: Trigger, about: About) -> dict[str, Reading]:
-    name = _answers_of(trigger, about)
+    return _answers(observed, _answers_of(trigger, about))
+
+
+def _answers(observed: ObservedDeployment, name: str) -> dict[str, Reading]:
     return {
         found.revision: Reading(answer=found.answer, at=found.at)
         for found in observed.query_answers

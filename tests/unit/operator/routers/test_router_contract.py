@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from splits import FULL
 
 from tuneloop_api.contract.router import (
+    CLIENT_HEADER,
     LONGEST_HOLD_SECONDS,
     MOST_COUNTED_REVISIONS,
     RETRY_HEADER,
@@ -23,6 +24,7 @@ from tuneloop_operator.routers.question import question_of
 from tuneloop_router.envoy_config.routes import RETRY_HEADER as ROUTERS_RETRY_HEADER
 from tuneloop_router.operator_link import HOLD_SECONDS, Refusal, query_of
 from tuneloop_router.settings import Settings
+from tuneloop_router.split import CLIENT_HEADER as ROUTERS_CLIENT_HEADER
 from tuneloop_router.split import MOST_REVISIONS, Split
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True)
@@ -105,3 +107,4 @@ def test_all_revisions_of_a_split_may_be_counted() -> None:
 
 def test_the_header_by_which_another_server_is_asked_is_that_of_servers():
     assert ROUTERS_RETRY_HEADER == RETRY_HEADER
+    assert ROUTERS_CLIENT_HEADER == CLIENT_HEADER

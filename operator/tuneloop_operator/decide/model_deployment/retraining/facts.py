@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.model_deployment.retraining.data_quality import FIT, DataQuality
+
 if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.retraining.state import Artifact, BlockedReason
     from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
@@ -120,6 +122,8 @@ class Facts:
     """None: nothing serves yet."""
     recipe: str
     """As in `Run`, of a run that would start now."""
+    data: DataQuality = FIT
+    """Whether inputs and labels are fit to be learned from."""
     template_problem: str = ""
     """Why no job can be made of the template; empty: one can."""
     refusal: str = ""

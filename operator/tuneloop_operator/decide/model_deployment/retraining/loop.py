@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tuneloop_api.wire.canonical import digest_of
+from tuneloop_operator.decide.model_deployment.retraining.data_quality import MEASURES
 from tuneloop_operator.decide.model_deployment.retraining.facts import Trial
 from tuneloop_operator.decide.model_deployment.retraining.run_end import ended
 from tuneloop_operator.decide.model_deployment.retraining.run_in_flight import advanced
@@ -24,7 +25,9 @@ from tuneloop_operator.decide.model_deployment.retraining.storm import (
     block_of,
     eligible_at,
     unanswered,
+    usable,
 )
+from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import anew
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
 from tuneloop_operator.state.conditions import stamp
 
@@ -108,6 +111,7 @@ def _without_run(loop: Loop, facts: Facts, *, now: datetime) -> Loop:
     loop = replace(loop, next_eligible=until if until is not None and until > now else None)
     if not spec.is_enabled:
         return _resting(loop, LoopState.IDLE, "spec.retraining.enabled is not true")
+    loop = _without_broken_evidence(loop, facts)
     firing = unanswered(loop, facts.verdicts)
     if not firing:
         return _quiet(loop, facts)
@@ -119,12 +123,27 @@ def _without_run(loop: Loop, facts: Facts, *, now: datetime) -> Loop:
         return _resting(loop, LoopState.BLOCKED, why, blocked=block.reason)
     if facts.champion is None:
         raise AssertionError("without a champion no run starts")
-    run = _new_run(firing[0], facts, facts.champion, now=now)
+    chosen = next(iter(usable(firing, facts)), None)
+    if chosen is None:
+        why = f"{firing[0].name} fires, and whether its data are fit is not known yet: {facts.data.unknown}"
+        return _resting(loop, LoopState.SUSPECTED, why)
+    run = _new_run(chosen, facts, facts.champion, now=now)
     loop = replace(loop, handled=_handled(loop, firing, facts))
     if spec.is_dry:
-        return ended(replace(loop, run=run), Outcome.DRY_RUN, f"{run.trigger} fires: {firing[0].reason}", now=now)
-    why = f"{run.trigger} fires: {firing[0].reason}; FineTuneJob {run.name} is created"
+        return ended(replace(loop, run=run), Outcome.DRY_RUN, f"{run.trigger} fires: {chosen.reason}", now=now)
+    why = f"{run.trigger} fires: {chosen.reason}; FineTuneJob {run.name} is created"
     return _resting(replace(loop, run=run), LoopState.CONFIRMED, why)
+
+
+def _without_broken_evidence(loop: Loop, facts: Facts) -> Loop:
+    """Return the memory once broken data are fit again: what was measured until now were those data, and what is measured from now on counts."""
+    if loop.blocked is not BlockedReason.DATA_QUALITY or not facts.data.is_fit:
+        return loop
+    firing = unanswered(loop, facts.verdicts)
+    void = tuple(verdict for verdict in firing if verdict.type in MEASURES)
+    names = {verdict.name for verdict in void}
+    memories = tuple(anew(memory) if memory.name in names else memory for memory in loop.trigger_memories)
+    return replace(loop, handled=_handled(loop, void, facts), trigger_memories=memories)
 
 
 def _quiet(loop: Loop, facts: Facts) -> Loop:
@@ -139,7 +158,8 @@ def _quiet(loop: Loop, facts: Facts) -> Loop:
     alert = next((found for found in facts.verdicts if found.state is TriggerState.FIRING), None)
     if alert is None:
         return _resting(loop, LoopState.IDLE, "no trigger fires")
-    answered = "it only alerts" if alert.action != "Retrain" else "a run has answered it"
+    is_for_people = alert.action != "Retrain"
+    answered = "it only alerts" if is_for_people else "a run has answered it, or its data were broken"
     return _resting(loop, LoopState.IDLE, f"{alert.name} fires, {answered}")
 
 

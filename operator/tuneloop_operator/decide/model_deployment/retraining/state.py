@@ -45,6 +45,8 @@ class BlockedReason(StrEnum):
     NO_NEW_DATA = "NoNewData"
     """The last run found the data of an earlier one; after the cooldown the data are looked at again."""
     BUDGET = "Budget"
+    DATA_QUALITY = "DataQuality"
+    """What came in is broken, or the labels of one client contradict all others: nothing may be learned from it."""
     DRY_RUN = "DryRun"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from tuneloop_operator.decide.model_deployment.retraining.data_quality import GUARDED
 from tuneloop_operator.decide.model_deployment.retraining.state import LEARNED, BlockedReason, Outcome
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
 
@@ -63,7 +64,12 @@ def block_of(loop: Loop, facts: Facts, *, now: datetime) -> Block | None:
         return Block(reason=BlockedReason.RUN_IN_FLIGHT, why=why)
     if facts.rollout.busy is not None:
         return Block(reason=facts.rollout.busy, why=facts.rollout.message)
-    return _cooling(loop, facts.spec, now=now) or _overspent(loop, facts.spec, now=now)
+    return _unfit(loop, facts) or _cooling(loop, facts.spec, now=now) or _overspent(loop, facts.spec, now=now)
+
+
+def usable(firing: tuple[TriggerVerdict, ...], facts: Facts) -> tuple[TriggerVerdict, ...]:
+    """Return the triggers that may start a run on the data of now: all, or those that judge no data."""
+    return tuple(verdict for verdict in firing if facts.data.is_fit or verdict.type not in GUARDED)
 
 
 def eligible_at(loop: Loop, spec: LoopSpec) -> datetime | None:
@@ -117,6 +123,12 @@ def _is_same(record: Record, run: Run) -> bool:
         before.challenger is not None and before.challenger.digest == run.champion_digest
     )
     return record.outcome in LEARNED and is_same and was_here
+
+
+def _unfit(loop: Loop, facts: Facts) -> Block | None:
+    if not facts.data.problem or usable(unanswered(loop, facts.verdicts), facts):
+        return None
+    return Block(reason=BlockedReason.DATA_QUALITY, why=facts.data.problem)
 
 
 def _cooling(loop: Loop, spec: LoopSpec, *, now: datetime) -> Block | None:

@@ -11,7 +11,7 @@ from retraining_worlds import COOLDOWN_HOURS, SPEC, World, decided, moves, opera
 
 from tuneloop_operator.decide.model_deployment.retraining.facts import JobStage
 from tuneloop_operator.decide.model_deployment.retraining.memory import remembered, written
-from tuneloop_operator.decide.model_deployment.retraining.state import LoopState, Outcome
+from tuneloop_operator.decide.model_deployment.retraining.state import BlockedReason, LoopState, Outcome
 
 ENDED = {JobStage.SUCCEEDED, JobStage.FAILED}
 RARE = {"delete the job", "fail", "suspend", "edit the model", "roll-out of another edit", "operator killed"}
@@ -37,6 +37,8 @@ def check(before: World, move: str, world: World) -> None:
         assert earlier.run is None, "two runs in one decision"
         assert not before.is_suspended, "a run started while suspended"
         assert not before.is_busy, "a run started in a roll-out"
+        assert not before.is_broken, "a run started on broken data"
+        assert earlier.blocked is not BlockedReason.DATA_QUALITY, "what fired on broken data started a run"
         if earlier.history:
             assert loop.run.started - earlier.history[-1].ended >= COOLDOWN, "no pause after a run"
     taught = Counter(
@@ -58,9 +60,8 @@ def check_rest(world: World) -> None:
     assert remembered(written(following.loop, SPEC, now=settled.now)) == settled.loop
 
 
-def explored(most: int) -> Counter[str]:
-    """Go all ways from the first world, the nearest worlds first; return how often each state was met."""
-    start = World()
+def explored(start: World, most: int) -> Counter[str]:
+    """Go all ways from a world, the nearest worlds first; return how often each state, and each reason of a block, was met."""
     known, open_, met = {start}, deque([start]), Counter[str]()
     while open_ and len(known) < most:
         world = open_.popleft()
@@ -71,14 +72,21 @@ def explored(most: int) -> Counter[str]:
             known.add(after)
             open_.append(after)
             met[after.loop.state.value] += 1
+            met[after.loop.blocked.value if after.loop.blocked else ""] += 1
         check_rest(world)
     return met
 
 
 @pytest.mark.parametrize("most", [4_000, pytest.param(300_000, marks=pytest.mark.full)])
 def test_every_order_of_what_may_happen(most: int) -> None:
-    met = explored(most)
+    met = explored(World(), most)
     assert {LoopState.CONFIRMED, LoopState.TRAINING, LoopState.EVALUATING, LoopState.BLOCKED} <= set(met)
+
+
+@pytest.mark.parametrize("most", [2_000, pytest.param(300_000, marks=pytest.mark.full)])
+def test_every_order_of_what_may_happen_to_a_trigger_that_judges_data(most: int) -> None:
+    met = explored(World(trigger="accuracy"), most)
+    assert {LoopState.TRAINING, LoopState.BLOCKED, BlockedReason.DATA_QUALITY} <= set(met)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,11 @@ def begun(trigger: Trigger, memory: TriggerMemory | None, *, revision: str) -> T
     return memory
 
 
+def anew(memory: TriggerMemory) -> TriggerMemory:
+    """Return the memory without the numbers that counted, such as those of data that were broken. The baseline is older than they are."""
+    return replace(memory, beyond_since=None, clear_since=None, fired_key="")
+
+
 def fields_of(trigger: Trigger) -> str:
     """Return the digest of what a trigger watches."""
     given = trigger.to_wire()
