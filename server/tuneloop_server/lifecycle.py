@@ -20,7 +20,7 @@ from tuneloop_server.body_memory import BodyMemory
 from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.fields import invalid
 from tuneloop_server.load_errors import cannot_load
-from tuneloop_server.model import Window
+from tuneloop_server.model import Projected, window_of
 from tuneloop_server.model_names import ModelNames
 from tuneloop_server.tasks.task import ModelFacts
 
@@ -149,6 +149,8 @@ class ModelService:
         """Load the model, then run forward passes until cancelled. Raises CannotServe if the model cannot be loaded in `startupSeconds`."""
         start = time.monotonic()
         models = await self._load()
+        if self._features is not None and None in models:
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._features.project, models[None])
         predict = next(iter(models.values())).predict  # takes the windows of all models
         batcher = Batcher(
             predict,
@@ -164,7 +166,9 @@ class ModelService:
         _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)
         await batcher.run()
 
-    def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Logits | Embedding]) -> Answerer:
+    def _answerer(
+        self, key: str | None, model: Model, batcher: Batcher[Encoded, Logits | Projected | Embedding]
+    ) -> Answerer:
         described = self.manifest_of(key)
         facts = ModelFacts(labels=described.labels, temperature=described.temperature, vocabulary=model.vocabulary)
         return Answerer(
@@ -203,7 +207,7 @@ class Answerer:
         *,
         task: Task[Any],
         facts: ModelFacts,
-        batcher: Batcher[Encoded, Logits | Embedding],
+        batcher: Batcher[Encoded, Logits | Projected | Embedding],
         monitoring: Monitoring,
         features: FeatureCounts | None,
     ) -> None:
@@ -227,7 +231,7 @@ class Answerer:
         for index, (text, outputs) in enumerate(zip(texts, rows, strict=True)):
             if index:  # the responses for many long texts take long: other requests get their turn between two texts
                 await asyncio.sleep(0)
-            windows = [Window(encoded, logits) for encoded, logits in outputs]
+            windows = [window_of(encoded, output) for encoded, output in outputs]
             answer = self._task.answer(text, windows, parameters, self._facts)
             self._monitoring.predicted(answer.predictions)
             if is_traffic and self._count is not None:
@@ -247,7 +251,7 @@ class Answerer:
 
     async def _compute(
         self, texts: Sequence[str], encode: Callable[[], Awaitable[list[list[Encoded]]]]
-    ) -> list[list[tuple[Encoded, Logits | Embedding]]]:
+    ) -> list[list[tuple[Encoded, Logits | Projected | Embedding]]]:
         """Return the windows of each text with the model's outputs. encode: makes the windows."""
         rows = await self._batcher.submit(len(texts), encode)
         for number, outputs in enumerate(rows, start=1):
@@ -268,9 +272,10 @@ class Answerer:
         return windows
 
 
-def _require_numbers(outputs: Sequence[Logits | Embedding], *, text: int) -> None:
+def _require_numbers(outputs: Sequence[Logits | Projected | Embedding], *, text: int) -> None:
     """Raise RequestError if an output is NaN or infinite: JSON has no such number, and a metric that counted one would stay NaN."""
-    if all(np.isfinite(output).all() for output in outputs):
+    found = (output.logits if isinstance(output, Projected) else output for output in outputs)
+    if all(np.isfinite(numbers).all() for numbers in found):
         return
     message = f"the model's output for text {text} is not a finite number: its weights are damaged"
     _log.error("%s", message)

@@ -60,6 +60,10 @@ def test_a_profile_has_all_features_of_a_text_and_of_the_task(profile):
         "entropy",
         "margin",
         "predicted_label",
+        "projection_1",
+        "projection_2",
+        "projection_3",
+        "projection_4",
     ]
     assert usable_bins(profile)
 
