@@ -20,7 +20,7 @@ from tuneloop_server.body_memory import BodyMemory
 from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.fields import invalid
 from tuneloop_server.load_errors import cannot_load
-from tuneloop_server.model import Projected, window_of
+from tuneloop_server.model import array_of, window_of
 from tuneloop_server.model_names import ModelNames
 from tuneloop_server.tasks.task import ModelFacts
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.features import FeatureCounts
     from tuneloop_server.feedback.feedback import Feedback
-    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Model
+    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Model, Output
     from tuneloop_server.monitoring import Monitoring
     from tuneloop_server.runtimes.runtime import Runtime
     from tuneloop_server.tasks.task import Answer, Task
@@ -166,9 +166,7 @@ class ModelService:
         _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)
         await batcher.run()
 
-    def _answerer(
-        self, key: str | None, model: Model, batcher: Batcher[Encoded, Logits | Projected | Embedding]
-    ) -> Answerer:
+    def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Output]) -> Answerer:
         described = self.manifest_of(key)
         facts = ModelFacts(labels=described.labels, temperature=described.temperature, vocabulary=model.vocabulary)
         return Answerer(
@@ -207,7 +205,7 @@ class Answerer:
         *,
         task: Task[Any],
         facts: ModelFacts,
-        batcher: Batcher[Encoded, Logits | Projected | Embedding],
+        batcher: Batcher[Encoded, Output],
         monitoring: Monitoring,
         features: FeatureCounts | None,
     ) -> None:
@@ -245,13 +243,13 @@ class Answerer:
         if self.embeddings.refusal:
             raise invalid(self.embeddings.refusal)
         rows = await self._compute(texts, partial(self._encode_for_embeddings, texts))
-        embedded = [output for (output,) in rows]
+        embedded = [(encoded, array_of(output)) for ((encoded, output),) in rows]
         self._monitoring.encoded([encoded for encoded, _ in embedded])
         return embedded
 
     async def _compute(
         self, texts: Sequence[str], encode: Callable[[], Awaitable[list[list[Encoded]]]]
-    ) -> list[list[tuple[Encoded, Logits | Projected | Embedding]]]:
+    ) -> list[list[tuple[Encoded, Output]]]:
         """Return the windows of each text with the model's outputs. encode: makes the windows."""
         rows = await self._batcher.submit(len(texts), encode)
         for number, outputs in enumerate(rows, start=1):
@@ -272,10 +270,9 @@ class Answerer:
         return windows
 
 
-def _require_numbers(outputs: Sequence[Logits | Projected | Embedding], *, text: int) -> None:
+def _require_numbers(outputs: Sequence[Output], *, text: int) -> None:
     """Raise RequestError if an output is NaN or infinite: JSON has no such number, and a metric that counted one would stay NaN."""
-    found = (output.logits if isinstance(output, Projected) else output for output in outputs)
-    if all(np.isfinite(numbers).all() for numbers in found):
+    if all(np.isfinite(array_of(output)).all() for output in outputs):
         return
     message = f"the model's output for text {text} is not a finite number: its weights are damaged"
     _log.error("%s", message)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     """[C] for a text, or [T, C] for the tokens of a text."""
     Embedding: TypeAlias = NDArray[np.float32]
     """[H]: the mean of the last hidden state over the tokens of a text, divided by its L2 norm."""
+    Output: TypeAlias = "Logits | Projected | Embedding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,12 @@ class Window(NamedTuple):
     """Empty unless the model projects."""
 
 
-def window_of(encoded: Encoded, output: Logits | Projected) -> Window:
+def array_of(output: Output) -> Logits | Embedding:
+    """Return the logits or the embedding of an output."""
+    return output.logits if isinstance(output, Projected) else output
+
+
+def window_of(encoded: Encoded, output: Output) -> Window:
     """Return a window with what the model computed of it."""
     return Window(encoded, *output) if isinstance(output, Projected) else Window(encoded, output)
 
@@ -122,5 +128,5 @@ class Model(Protocol):
     def project(self, directions: Sequence[Sequence[float]]) -> str:
         """From now on return projections beside logits; return why the model cannot, or an empty string. It may run a pass. directions: [k, H]."""
 
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Projected | Embedding]:
+    def predict(self, batch: Sequence[Encoded]) -> list[Output]:
         """Run a forward pass; return what is asked for of each window: its logits, with projections where the model projects, or its embedding."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Embedding, Encoded, Logits, Projected
+    from tuneloop_server.model import Encoded, Output
     from tuneloop_server.tasks.task import Task
 
 _LOGITS = "logits"
@@ -84,7 +84,7 @@ class OnnxModel:
         self._directions, self._wanted = wanted, [_LOGITS, VECTOR]
         return ""
 
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Projected | Embedding]:
+    def predict(self, batch: Sequence[Encoded]) -> list[Output]:
         """Run a forward pass: B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
         inputs = {name: array for name, array in self._padding.padded(batch).items() if name in self._names}
         logits, *vectors = self._session.run(self._wanted, inputs)

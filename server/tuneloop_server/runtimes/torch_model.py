@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Projected
+    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Output, Projected
     from tuneloop_server.tasks.task import Task
 
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError, MemoryError)
@@ -73,18 +73,21 @@ class TorchModel:
         inputs = self._padded([window])
         self._model(**inputs)
         vectors = last.vectors(inputs["attention_mask"])
-        if vectors is None:
-            return no_vectors(f"{self._model.config.model_type} has no hidden state for each token")
         wanted = Directions.of(directions)
-        if refusal := wanted.refusal(vectors.shape[-1]):
-            return refusal
-        self._last, self._directions = last, wanted
-        return ""
+        if vectors is None:
+            refusal = no_vectors(f"{self._model.config.model_type} has no hidden state for each token")
+        else:
+            refusal = wanted.refusal(vectors.shape[-1])
+        if refusal:
+            last.close()
+        else:
+            self._last, self._directions = last, wanted
+        return refusal
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Projected | Embedding]:
+    def predict(self, batch: Sequence[Encoded]) -> list[Output]:
         """Run a forward pass over the windows that want logits, and one over those that want an embedding."""
-        outputs: dict[int, Logits | Projected | Embedding] = {}
+        outputs: dict[int, Output] = {}
         for compute, output in ((self._logits, "logits"), (self._embeddings, "embedding")):
             places = [place for place, window in enumerate(batch) if window.output == output]
             if places:

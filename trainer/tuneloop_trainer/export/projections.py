@@ -36,7 +36,7 @@ _LEAST_OF_LOGITS = 1e-3
 _LEAST_SPREAD = 1e-3
 """An axis along which vectors spread less than this part of their length is left out: rounding would be counted."""
 _DIGITS = 4
-"""Significant digits of the numbers of a direction."""
+"""Of the largest number of a direction; the others have as many decimals. So noise of a platform's arithmetic is no part of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,12 @@ def directions_from(vectors: NDArray[np.float64], logits: NDArray[np.float64]) -
         for axis, deviation in zip(axes[: len(PROJECTIONS)], deviations, strict=False)
         if deviation > least
     ]
-    rounded = [[float(f"{number:.{_DIGITS}g}") for number in direction] for direction in directions]
-    return np.array(rounded, dtype=np.float64).reshape(len(rounded), vectors.shape[1])
+    return np.array(list(map(_rounded, directions))).reshape(len(directions), vectors.shape[1])
+
+
+def _rounded(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    decimals = _DIGITS - 1 - int(np.floor(np.log10(np.abs(direction).max())))
+    return np.round(direction, decimals) + 0.0  # no -0.0
 
 
 def _mean_logits(test: Predictions, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,0 +1,109 @@
+"""The vector of a text, and its projections: the same whatever stands beside it in a pass, for every architecture that has a state of each token."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+from random_artifacts import save_artifact
+from server_process import configuration, word_salads
+from tiny_architectures import architectures, inputs, tiny_config
+
+from tuneloop_api.features.text_vectors import LastStates, noting
+from tuneloop_server.runtimes.projecting import Directions
+from tuneloop_server.runtimes.torch_model import load
+from tuneloop_server.tasks import TASKS
+
+TEXTS = [*word_salads(8, longest=40), "", "a"]
+WITHOUT = ("funnel",)
+"""Architectures whose body gives no state of each token to the head."""
+
+
+def random_model(task: str, model_type: str):
+    torch.manual_seed(0)
+    auto_class = getattr(transformers, TASKS[task].auto_class)
+    model = auto_class.from_config(tiny_config(model_type, ["no", "yes"])).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.mark.parametrize(("task", "model_type"), architectures())
+def test_the_vector_of_a_text_is_the_mean_of_its_states_and_padding_has_no_part_in_it(task, model_type):
+    model, given = random_model(task, model_type), inputs()
+    mask = given["attention_mask"]
+    with torch.inference_mode(), noting(model) as last:
+        model(**given)
+        together = last.vectors(mask)
+        if together is None:
+            assert model_type in WITHOUT
+            return
+        alone = []
+        for ids, length in zip(given["input_ids"], mask.sum(dim=1), strict=True):
+            row = ids[None, :length]
+            model(input_ids=row, attention_mask=torch.ones_like(row))
+            alone.append(last.vectors(torch.ones_like(row))[0])
+    assert together.shape[0] == len(mask)
+    torch.testing.assert_close(together, torch.stack(alone), rtol=1e-4, atol=1e-5)
+    assert torch.pdist(together).min() > 1e-3
+
+
+def test_a_model_is_left_as_it_was():
+    model = random_model("text-classification", "bert")
+    with noting(model):
+        assert model.base_model._forward_hooks
+    assert not model.base_model._forward_hooks
+
+
+def test_states_that_are_not_those_of_the_tokens_make_no_vector():
+    model, given = random_model("text-classification", "funnel"), inputs()
+    last = LastStates(model)
+    with torch.inference_mode():
+        model(**given)
+    assert last.states.ndim == 3
+    assert last.vectors(given["attention_mask"]) is None
+
+
+def served(folder, model_type="bert", **options):
+    manifest = save_artifact(folder, model_type, **options)
+    return load(configuration(folder), manifest, TASKS[manifest.task])
+
+
+def encoded(model):
+    return [window for windows in model.encode(TEXTS) for window in windows]
+
+
+@pytest.mark.parametrize(("model_type", "side"), [("bert", "right"), ("llama", "left")])
+def test_a_model_projects_each_text_beside_its_logits(tmp_path, model_type, side):
+    model = served(tmp_path, model_type, padding_side=side)
+    logits = model.predict(encoded(model))
+    first, second = [1.0] + [0.0] * 15, [0.5] * 16
+    assert model.project([first, second]) == ""
+    for window, expected, found in zip(encoded(model), logits, model.predict(encoded(model)), strict=True):
+        assert found.logits.tolist() == expected.tolist()
+        ids = torch.tensor([window.ids])
+        with torch.inference_mode():
+            mean = model._model.base_model(ids).last_hidden_state[0].mean(0)
+        assert found.projections == pytest.approx([mean[0].item(), 0.5 * mean.sum().item()], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "directions", "reason"),
+    [
+        ("funnel", [[1.0] * 16], "funnel has no hidden state for each token"),
+        ("bert", [[1.0] * 15], "its hidden state has 16 numbers, the directions 15"),
+    ],
+)
+def test_a_model_that_cannot_project_says_why_and_answers_as_before(tmp_path, model_type, directions, reason):
+    model = served(tmp_path, model_type)
+    logits = model.predict(encoded(model))
+    assert model.project(directions) == f"projections are not counted: {reason}"
+    assert [found.tolist() for found in model.predict(encoded(model))] == [found.tolist() for found in logits]
+    assert not model._model.base_model._forward_hooks
+
+
+def test_projections_are_products_in_double_precision():
+    directions = Directions.of([[1.0, 1e-9]])
+    ((_, projections),) = directions.projected([None], torch.tensor([[1.0, 1.0]]).numpy())
+    assert projections == [1.0 + 1e-9]
