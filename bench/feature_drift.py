@@ -64,7 +64,7 @@ def main() -> int:
     print(text)
     if given.write:
         page = given.write.read_text()
-        before, after = page.split(BEGIN)[0], page.split(BEGIN)[1].split(END)[1]
+        before, after = page.split(BEGIN, 1)[0], page.split(BEGIN, 1)[1].split(END, 1)[1]
         given.write.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
     return 0
 

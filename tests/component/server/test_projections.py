@@ -30,23 +30,33 @@ def random_model(task: str, model_type: str):
 
 
 @pytest.mark.parametrize(("task", "model_type"), architectures())
-def test_the_vector_of_a_text_is_the_mean_of_its_states_and_padding_has_no_part_in_it(task, model_type):
+def test_the_vector_of_a_text_is_the_mean_of_what_the_body_gives_the_head_without_padding(task, model_type):
     model, given = random_model(task, model_type), inputs()
-    mask = given["attention_mask"]
+    mask = given["attention_mask"].bool()
     with torch.inference_mode(), noting(model) as last:
         model(**given)
-        together = last.vectors(mask)
-        if together is None:
+        found = last.vectors(given["attention_mask"])
+        if found is None:
             assert model_type in WITHOUT
             return
-        alone = []
-        for ids, length in zip(given["input_ids"], mask.sum(dim=1), strict=True):
-            row = ids[None, :length]
+        states = model.base_model(**given)[0]
+    expected = [row[tokens].mean(dim=0) for row, tokens in zip(states, mask, strict=True)]
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
+    assert torch.pdist(found).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "model_type", ["albert", "bart", "bert", "deberta-v2", "gpt2", "llama", "modernbert", "t5", "xlnet"]
+)
+def test_what_stands_beside_a_text_in_a_pass_has_no_part_in_its_vector(model_type):
+    model, given = random_model("text-classification", model_type), inputs()
+    with torch.inference_mode(), noting(model) as last:
+        model(**given)
+        together = last.vectors(given["attention_mask"])
+        for ids, mask, expected in zip(given["input_ids"], given["attention_mask"], together, strict=True):
+            row = ids[mask.bool()][None]
             model(input_ids=row, attention_mask=torch.ones_like(row))
-            alone.append(last.vectors(torch.ones_like(row))[0])
-    assert together.shape[0] == len(mask)
-    torch.testing.assert_close(together, torch.stack(alone), rtol=1e-4, atol=1e-5)
-    assert torch.pdist(together).min() > 1e-3
+            torch.testing.assert_close(last.vectors(torch.ones_like(row))[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_is_left_as_it_was():

@@ -8,6 +8,7 @@ Shapes: n = rows, H = size of the hidden state, C = classes, k = directions.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from tuneloop_api.features.text_vectors import noting
 from tuneloop_trainer.dataset.shards import open_split
 from tuneloop_trainer.export.exporters.merged import MERGED
 from tuneloop_trainer.export.parity import BATCH
+from tuneloop_trainer.failures import first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
     from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.export.exporters.exporter import ExportInputs
 
+LOG = logging.getLogger(__name__)
 MOST_ROWS = 1000
 """Rows of the pass. The share of a bin of 10 % is known within 1.9 points (95 %)."""
+LEAST_ROWS = 100
+MOST_OPERATIONS = 10**13
+"""Multiplications and additions of the pass: two minutes of two cores. A large model reads fewer rows; one that could not read 100 has no projections."""
 _MOST_LOGITS_AXES = 16
 """Axes that are taken out at most: a model of hundreds of classes moves along as many."""
 _LEAST_OF_LOGITS = 1e-3
@@ -52,18 +58,47 @@ class Projections:
 def projections_of(folder: Path, inputs: ExportInputs, test: Predictions, *, split: str) -> Projections | None:
     """Run the model of the artifact in `folder` over rows of a split, spread evenly. test: what training predicted for all of its rows.
 
-    None if no server would project with it: an adapter alone, or a model that has no state of each token.
+    None if no server would project with it, an adapter alone or a model that has no state of each token, and for a model that is too large. Never fails the
+    export: the model is sound without them.
     """
     written = folder / MERGED.folder
     if not written.is_dir():
         return None
-    chosen = np.unique(np.linspace(0, len(test.rows) - 1, min(MOST_ROWS, len(test.rows))).astype(np.int64))
-    found = _vectors(MERGED.load(inputs, written), inputs, chosen, split=split)
+    try:
+        return _projections(written, inputs, test, split=split)
+    except MemoryError:
+        raise
+    except Exception as error:
+        LOG.warning("no projections: %s", first_line(error), exc_info=True)
+        return None
+
+
+def _projections(written: Path, inputs: ExportInputs, test: Predictions, *, split: str) -> Projections | None:
+    model: Any = MERGED.load(inputs, written)
+    lengths = open_split(Path(inputs.prepared.dataset_path), split).lengths
+    rows = affordable_rows(lengths, parameters=_parameters_by_token(model))
+    if rows < min(LEAST_ROWS, len(lengths)):
+        LOG.info("no projections: the model can read %d test rows in the time for it, %d are needed", rows, LEAST_ROWS)
+        return None
+    chosen = np.unique(np.linspace(0, len(lengths) - 1, rows).astype(np.int64))
+    found = _vectors(model, inputs, chosen, split=split)
     if found is None:
+        LOG.info("no projections: the model has no hidden state for each token")
         return None
     vectors = found.astype(np.float64)
     directions = directions_from(vectors, _mean_logits(test, chosen))
     return Projections(directions=directions, values=vectors @ directions.T)
+
+
+def affordable_rows(lengths: NDArray[np.int64], *, parameters: int) -> int:
+    """Return how many rows, of tokens [n], a model may read. parameters: that each token is multiplied with."""
+    return min(MOST_ROWS, len(lengths), int(MOST_OPERATIONS / (2 * parameters * lengths.mean())))
+
+
+def _parameters_by_token(model: Any) -> int:
+    everything: int = sum(parameter.numel() for parameter in model.parameters())
+    looked_up: int = model.get_input_embeddings().weight.numel()
+    return max(1, everything - looked_up)
 
 
 def directions_from(vectors: NDArray[np.float64], logits: NDArray[np.float64]) -> NDArray[np.float64]:

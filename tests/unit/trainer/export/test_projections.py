@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_trainer.export.projections import directions_from
+from tuneloop_trainer.export.projections import affordable_rows, directions_from
 
 ROWS, SIZE = 200, 12
 
@@ -59,3 +59,16 @@ def test_the_same_rows_turned_round_give_the_same_directions():
 def test_a_row_alone_has_no_directions():
     vectors, logits = vectors_of(1.0, 1.0)
     assert directions_from(vectors[:1], logits[:1]).shape == (0, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tokens", "rows", "affordable"),
+    [
+        pytest.param(11_000_000, 32, 5000, 1000, id="a small model reads as many as are allowed"),
+        pytest.param(11_000_000, 32, 60, 60, id="of few rows all"),
+        pytest.param(86_000_000, 128, 5000, 454, id="BERT of base size"),
+        pytest.param(7_000_000_000, 128, 5000, 5, id="too large"),
+    ],
+)
+def test_the_larger_the_model_the_fewer_rows_it_reads(parameters, tokens, rows, affordable):
+    assert affordable_rows(np.full(rows, tokens), parameters=parameters) == affordable
