@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tuneloop_server.artifact import Place
 
 MOST_BYTES = 2 * 1024 * 1024
-"""A profile of MiniLM has some 40 KiB. 1,000 labels of 128 characters, as many and as long as are trained, make most of a megabyte; directions of a hidden state of 8,192 numbers half of one."""
+"""A profile of MiniLM has some 30 KiB. 1,000 labels of 128 characters, as many and as long as are trained, make most of a megabyte; directions of a hidden state of 8,192 numbers half of one."""
 _HINT = "The file is as it was published. Publish the artifact again with this release, or set spec.image to the server of the release that made it"
 
 
