@@ -76,7 +76,7 @@ class FeatureCounts(Collector):
                 )
             )
             self.add(answer.features())
-            self.add(dict(zip(projected, windows[0].projections, strict=True)))
+            self.add(dict(zip(projected, windows[0].projections, strict=False)))
 
         return count
 

@@ -38,9 +38,10 @@ class LastStates:
 
     def vectors(self, mask: Any) -> Any:
         """Return the vectors of the texts of the last pass, [B, H], whose attention mask is `mask` [B, T]; None if tokens have no state of their own."""
-        if self.states is None or self.states.ndim != 3 or self.states.shape[:2] != mask.shape:
+        states, self.states = self.states, None  # they would take memory until the next pass
+        if states is None or states.ndim != 3 or states.shape[:2] != mask.shape:
             return None
-        return mean_of_tokens(self.states, mask)
+        return mean_of_tokens(states, mask)
 
     def _note(self, _module: Any, _inputs: Any, outputs: Any) -> None:
         self.states = outputs[0]

@@ -106,6 +106,8 @@ class TorchModel:
         if self._last is None:
             return found
         vectors = self._last.vectors(inputs["attention_mask"])
+        if vectors is None:  # texts of this length have other states than the one that was tried
+            return found
         return self._directions.projected(found, vectors.float().cpu().numpy())
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:

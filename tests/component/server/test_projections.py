@@ -77,6 +77,14 @@ def test_states_that_are_not_those_of_the_tokens_make_no_vector():
     assert last.vectors(given["attention_mask"]) is None
 
 
+def test_states_are_not_kept_when_their_vectors_are_made():
+    model, given = random_model("text-classification", "bert"), inputs()
+    with torch.inference_mode(), noting(model) as last:
+        model(**given)
+        assert last.vectors(given["attention_mask"]) is not None
+        assert last.states is None
+
+
 def served(folder, model_type="bert", **options):
     manifest = save_artifact(folder, model_type, **options)
     return load(configuration(folder), manifest, TASKS[manifest.task])

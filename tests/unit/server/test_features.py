@@ -137,6 +137,9 @@ def test_a_text_is_counted_by_the_projections_of_its_first_window():
     count("a text", windows, answer_of("yes"))
     found = shown(registry, "tuneloop_feature_bin_total")
     assert (found["projection_1", "0"], found["projection_1", "1"]) == (0, 1)
+    count("a text without a vector", [window_of(1, 2)], answer_of("yes"))
+    after = shown(registry, "tuneloop_feature_bin_total")
+    assert (after["projection_1", "0"], after["projection_1", "1"], after["text_tokens", "0"]) == (0, 1, 2)
 
 
 def test_projections_that_a_model_cannot_make_have_no_series_and_all_else_is_counted():
