@@ -5,6 +5,7 @@ Counting is on the path of every answer, so it is a lookup and an addition for e
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,16 +22,23 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.monitoring_profile import MonitoringProfile
     from tuneloop_api.features.bins import Bins
     from tuneloop_api.features.task_features import Values
-    from tuneloop_server.model import Vocabulary, Window
+    from tuneloop_server.model import Model, Vocabulary, Window
     from tuneloop_server.tasks.task import Answer
+
+
+NONE: Mapping[str, Sequence[float]] = {}
+_log = logging.getLogger(__name__)
 
 
 class FeatureCounts(Collector):
     """How many texts fell into each bin of each feature since the start. It belongs to one event loop."""
 
-    def __init__(self, profile: MonitoringProfile, bins: Mapping[str, Bins]) -> None:
-        """bins: by feature; features of the profile that are not among them are left out, such as those of a later release."""
+    def __init__(
+        self, profile: MonitoringProfile, bins: Mapping[str, Bins], directions: Mapping[str, Sequence[float]] = NONE
+    ) -> None:
+        """bins: by feature; features of the profile that are not among them are left out, such as those of a later release. directions: of projections."""
         self._bins = bins
+        self._directions = directions
         self._counts = {name: [0] * of_feature.size for name, of_feature in bins.items()}
         self._reference = {feature.name: feature.counts for feature in profile.features if feature.name in bins}
         self._constant: Mapping[str, str] = {}
@@ -40,12 +48,22 @@ class FeatureCounts(Collector):
         self._constant = constant
         registry.register(self)
 
+    def project(self, model: Model) -> None:
+        """Let a model project the texts that it answers. Projections are not shown if it cannot: a series that stays 0 would look like no texts."""
+        if not self._directions:
+            return
+        if refusal := model.project(list(self._directions.values())):
+            _log.info("%s", refusal)
+            self._counts = {name: counts for name, counts in self._counts.items() if name not in self._directions}
+            self._directions = NONE
+
     def counter(self, vocabulary: Vocabulary) -> Callable[[str, Sequence[Window], Answer], None]:
         """Return what counts (text, its windows, its answer). vocabulary: of the model that answers.
 
         A text that was read in windows counts by its first window, as if it were cut, as the rows of the reference were.
         """
         count_unknown = counter_of(vocabulary.unknown_ids)
+        projected = tuple(self._directions)
 
         def count(text: str, windows: Sequence[Window], answer: Answer) -> None:
             first = windows[0].encoded
@@ -58,6 +76,7 @@ class FeatureCounts(Collector):
                 )
             )
             self.add(answer.features())
+            self.add(dict(zip(projected, windows[0].projections, strict=False)))
 
         return count
 

@@ -20,7 +20,7 @@ from tuneloop_server.body_memory import BodyMemory
 from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.fields import invalid
 from tuneloop_server.load_errors import cannot_load
-from tuneloop_server.model import Window
+from tuneloop_server.model import array_of, window_of
 from tuneloop_server.model_names import ModelNames
 from tuneloop_server.tasks.task import ModelFacts
 from tuneloop_server.text_kinds import TextKinds
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.features import FeatureCounts
     from tuneloop_server.feedback.feedback import Feedback
-    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Model
+    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Model, Output
     from tuneloop_server.monitoring import Monitoring
     from tuneloop_server.runtimes.runtime import Runtime
     from tuneloop_server.tasks.task import Answer, Task
@@ -150,6 +150,8 @@ class ModelService:
         """Load the model, then run forward passes until cancelled. Raises CannotServe if the model cannot be loaded in `startupSeconds`."""
         start = time.monotonic()
         models = await self._load()
+        if self._features is not None and None in models:
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._features.project, models[None])
         predict = next(iter(models.values())).predict  # takes the windows of all models
         batcher = Batcher(
             predict,
@@ -165,7 +167,7 @@ class ModelService:
         _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)
         await batcher.run()
 
-    def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Logits | Embedding]) -> Answerer:
+    def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Output]) -> Answerer:
         described = self.manifest_of(key)
         facts = ModelFacts(labels=described.labels, temperature=described.temperature, vocabulary=model.vocabulary)
         return Answerer(
@@ -204,7 +206,7 @@ class Answerer:
         *,
         task: Task[Any],
         facts: ModelFacts,
-        batcher: Batcher[Encoded, Logits | Embedding],
+        batcher: Batcher[Encoded, Output],
         monitoring: Monitoring,
         features: FeatureCounts | None,
     ) -> None:
@@ -229,7 +231,7 @@ class Answerer:
         for index, (text, outputs) in enumerate(zip(texts, rows, strict=True)):
             if index:  # the responses for many long texts take long: other requests get their turn between two texts
                 await asyncio.sleep(0)
-            windows = [Window(encoded, logits) for encoded, logits in outputs]
+            windows = [window_of(encoded, output) for encoded, output in outputs]
             answer = self._task.answer(text, windows, parameters, self._facts)
             self._monitoring.predicted(answer.predictions)
             if is_traffic:
@@ -245,13 +247,13 @@ class Answerer:
         if self.embeddings.refusal:
             raise invalid(self.embeddings.refusal)
         rows = await self._compute(texts, partial(self._encode_for_embeddings, texts))
-        embedded = [output for (output,) in rows]
+        embedded = [(encoded, array_of(output)) for ((encoded, output),) in rows]
         self._monitoring.encoded([encoded for encoded, _ in embedded])
         return embedded
 
     async def _compute(
         self, texts: Sequence[str], encode: Callable[[], Awaitable[list[list[Encoded]]]]
-    ) -> list[list[tuple[Encoded, Logits | Embedding]]]:
+    ) -> list[list[tuple[Encoded, Output]]]:
         """Return the windows of each text with the model's outputs. encode: makes the windows."""
         rows = await self._batcher.submit(len(texts), encode)
         for number, outputs in enumerate(rows, start=1):
@@ -272,9 +274,9 @@ class Answerer:
         return windows
 
 
-def _require_numbers(outputs: Sequence[Logits | Embedding], *, text: int) -> None:
+def _require_numbers(outputs: Sequence[Output], *, text: int) -> None:
     """Raise RequestError if an output is NaN or infinite: JSON has no such number, and a metric that counted one would stay NaN."""
-    if all(np.isfinite(output).all() for output in outputs):
+    if all(np.isfinite(array_of(output)).all() for output in outputs):
         return
     message = f"the model's output for text {text} is not a finite number: its weights are damaged"
     _log.error("%s", message)

@@ -12,11 +12,12 @@ import numpy as np
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.model import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tuneloop_server.model import Embedding, Logits
+    from tuneloop_server.model import Output
 
 _LONGEST_REASON = 300
 _NO_MEMORY = re.compile(
@@ -63,9 +64,9 @@ def cannot_load(what: str, error: Exception) -> CannotServe:
     )
 
 
-def require_numbers(outputs: Iterable[Logits | Embedding]) -> None:
+def require_numbers(outputs: Iterable[Output]) -> None:
     """Raise ValueError if what a model makes of a short text is NaN or infinite: it would be for every text."""
-    if not all(np.isfinite(output).all() for output in outputs):
+    if not all(np.isfinite(array_of(output)).all() for output in outputs):
         raise ValueError("its output for a short text is not a finite number: the weights are damaged")
 
 

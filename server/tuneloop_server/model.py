@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     """[C] for a text, or [T, C] for the tokens of a text."""
     Embedding: TypeAlias = NDArray[np.float32]
     """[H]: the mean of the last hidden state over the tokens of a text, divided by its L2 norm."""
+    Output: TypeAlias = "Logits | Projected | Embedding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +48,31 @@ def of_adapter(windows: Sequence[Encoded], adapter: str | None) -> list[Encoded]
     return [replace(window, adapter=adapter) for window in windows]
 
 
+class Projected(NamedTuple):
+    """What a model that was asked to project computes of a window."""
+
+    logits: Logits
+    projections: list[float]
+    """Of the window's vector onto each direction."""
+
+
 class Window(NamedTuple):
     """The tokens of a text, or of a part of it, and the model's logits for them."""
 
     encoded: Encoded
     logits: Logits
+    projections: Sequence[float] = ()
+    """Empty unless the model projects."""
+
+
+def array_of(output: Output) -> Logits | Embedding:
+    """Return the logits or the embedding of an output."""
+    return output.logits if isinstance(output, Projected) else output
+
+
+def window_of(encoded: Encoded, output: Output) -> Window:
+    """Return a window with what the model computed of it."""
+    return Window(encoded, *output) if isinstance(output, Projected) else Window(encoded, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,5 +125,8 @@ class Model(Protocol):
         the window before. Raises RequestError if `stride` leaves a window no token of its own.
         """
 
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
-        """Run a forward pass; return what is asked for of each window: its logits, or its embedding."""
+    def project(self, directions: Sequence[Sequence[float]]) -> str:
+        """From now on return projections beside logits; return why the model cannot, or an empty string. It may run a pass. directions: [k, H]."""
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Output]:
+        """Run a forward pass; return what is asked for of each window: its logits, with projections where the model projects, or its embedding."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.monitoring_profile import MONITORING, MonitoringProfile
 from tuneloop_api.features.bins import UnusableProfile, choice_bins, usable_bins
+from tuneloop_api.features.projections import PROJECTIONS, directions_of
 from tuneloop_api.features.text import TEXT_FEATURES
 from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.artifact import check_files, files_in
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_server.artifact import Place
 
-MOST_BYTES = 1024 * 1024
-"""A profile has some 5 KiB; 1,000 labels of 128 characters, as many and as long as are trained, make most of a megabyte."""
+MOST_BYTES = 2 * 1024 * 1024
+"""A profile of MiniLM has some 30 KiB. 1,000 labels of 128 characters, as many and as long as are trained, make most of a megabyte; directions of a hidden state of 8,192 numbers half of one."""
 _HINT = "The file is as it was published. Publish the artifact again with this release, or set spec.image to the server of the release that made it"
 
 
@@ -42,6 +43,7 @@ def read_features(config: Place, manifest: Manifest, features: TaskFeatures) -> 
     try:
         profile = MonitoringProfile.from_wire(json.loads((Path(config.artifact_path) / MONITORING).read_bytes()))
         bins = usable_bins(profile)
+        directions = directions_of(profile)
         _require_same_model(profile, manifest)
         _require_same_choices(bins, manifest, features)
     except ValidationError as error:
@@ -52,8 +54,8 @@ def read_features(config: Place, manifest: Manifest, features: TaskFeatures) -> 
         raise _unusable(config, str(error)) from error
     except (ValueError, RecursionError) as error:
         raise _unusable(config, f"is not JSON ({error})") from error
-    known = {*TEXT_FEATURES, *features.names}
-    return FeatureCounts(profile, {name: found for name, found in bins.items() if name in known})
+    known = {*TEXT_FEATURES, *features.names, *directions}
+    return FeatureCounts(profile, {name: found for name, found in bins.items() if name in known}, directions)
 
 
 def _require_same_model(profile: MonitoringProfile, manifest: Manifest) -> None:
@@ -69,7 +71,7 @@ def _require_same_choices(bins: dict[str, Bins], manifest: Manifest, features: T
         expected = choice_bins(choices(manifest.labels))
         if name in bins and bins[name] != expected:
             raise UnusableProfile(f"features: the categories of {name} are not those of the model's labels")
-    for name in (*TEXT_FEATURES, *features.numbers):
+    for name in (*TEXT_FEATURES, *features.numbers, *PROJECTIONS):
         if name in bins and not bins[name].is_of_numbers:
             raise UnusableProfile(f"features: {name} has categories, it is a number and has edges")
 

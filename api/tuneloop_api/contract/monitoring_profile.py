@@ -27,6 +27,8 @@ class FeatureProfile(MessageModel):
     """Of a choice: what can be chosen, in the order of the bins."""
     has_other: bool = False
     """Of a choice: there is a last bin, `other`, for all that `categories` does not name."""
+    direction: list[float] | None = None
+    """Of a projection: what the vector of a text is multiplied by, [H] (`features.text_vectors`)."""
     counts: list[int]
     """Reference rows in each bin, [B]. A row to which a feature does not apply is in none."""
 

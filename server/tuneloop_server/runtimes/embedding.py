@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tuneloop_api.features.text_vectors import mean_of_tokens
 from tuneloop_server.model import EmbeddingSupport
 
 if TYPE_CHECKING:
@@ -24,10 +25,9 @@ all, up to rounding. Measured with random weights over all architectures of text
 _log = logging.getLogger(__name__)
 
 
-def mean_of_tokens(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def embeddings_of(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Return the embeddings of texts: [B, T, H], and [B, T] with 0 at padding → [B, H] of L2 norm 1."""
-    sums = states.masked_fill(mask.unsqueeze(-1) == 0, 0.0).sum(dim=1)
-    return torch.nn.functional.normalize(sums / mask.sum(dim=1, keepdim=True), dim=-1)
+    return torch.nn.functional.normalize(mean_of_tokens(states, mask), dim=-1)
 
 
 def embedding_support(model: Any, ids: Sequence[int]) -> EmbeddingSupport:

@@ -17,12 +17,14 @@ import onnxruntime
 
 from tuneloop_api.contract.artifact import ONNX_FOLDER, ONNX_FP32, ONNX_INT8
 from tuneloop_api.contract.exit_codes import ExitCode
+from tuneloop_api.features.text_vectors import VECTOR
 from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.model import EmbeddingSupport
 from tuneloop_server.runtimes.padding import padding_of
+from tuneloop_server.runtimes.projecting import NO_DIRECTIONS, Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Embedding, Encoded, Logits
+    from tuneloop_server.model import Encoded, Output
     from tuneloop_server.tasks.task import Task
 
 _LOGITS = "logits"
@@ -64,16 +66,30 @@ class OnnxModel:
         self._session = session
         self._names = {value.name for value in session.get_inputs()}
         self._padding = padding_of(tokenizer)
+        self._directions = NO_DIRECTIONS
+        self._wanted = [_LOGITS]
 
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
         """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
         return self.vocabulary.encode(texts, stride=stride)
 
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
+    def project(self, directions: Sequence[Sequence[float]]) -> str:
+        """From now on return projections beside logits; return why the model cannot, or an empty string."""
+        sizes = {value.name: value.shape[-1] for value in self._session.get_outputs()}
+        if VECTOR not in sizes:
+            return no_vectors(f"the ONNX file has no output {VECTOR}")
+        wanted = Directions.of(directions)
+        if refusal := wanted.refusal(sizes[VECTOR]):
+            return refusal
+        self._directions, self._wanted = wanted, [_LOGITS, VECTOR]
+        return ""
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Output]:
         """Run a forward pass: B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
         inputs = {name: array for name, array in self._padding.padded(batch).items() if name in self._names}
-        (logits,) = self._session.run([_LOGITS], inputs)
-        return [*self._padding.without(logits, batch)]
+        logits, *vectors = self._session.run(self._wanted, inputs)
+        found = self._padding.without(logits, batch)
+        return [*(self._directions.projected(found, vectors[0]) if vectors else found)]
 
 
 def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> OnnxModel:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.adapters import Adapter, Adapters
-    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits
+    from tuneloop_server.model import EmbeddingSupport, Encoded, Output
     from tuneloop_server.runtimes.tokenizer import TextTokenizer
     from tuneloop_server.tasks.task import Task
 
@@ -122,15 +122,20 @@ class AdaptedModel(TorchModel):
         self._switch.to(self._slot)
         return super().embeddings
 
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
+    def project(self, directions: Sequence[Sequence[float]]) -> str:
+        """See `TorchModel.project`; the pass is this model's own."""
+        self._switch.to(self._slot)
+        return super().project(directions)
+
+    def predict(self, batch: Sequence[Encoded]) -> list[Output]:
         """Run the passes of each adapter that has windows in the batch."""
-        outputs: dict[int, Logits | Embedding] = {}
+        outputs: dict[int, Output] = {}
         for name in dict.fromkeys(window.adapter for window in batch):
             places = [place for place, window in enumerate(batch) if window.adapter == name]
             outputs |= zip(places, self.all[name].compute([batch[place] for place in places]), strict=True)
         return [outputs[place] for place in range(len(batch))]
 
-    def compute(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
+    def compute(self, batch: Sequence[Encoded]) -> list[Output]:
         """Run the passes of this model's own windows."""
         self._switch.to(self._slot)
         return super().predict(batch)

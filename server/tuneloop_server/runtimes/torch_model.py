@@ -14,12 +14,14 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig
 
+from tuneloop_api.features.text_vectors import LastStates
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.runtimes.devices import device_of, place
-from tuneloop_server.runtimes.embedding import embedding_support, mean_of_tokens
+from tuneloop_server.runtimes.embedding import embedding_support, embeddings_of
 from tuneloop_server.runtimes.freed_memory import keep_freed_memory
 from tuneloop_server.runtimes.padding import padding_of
+from tuneloop_server.runtimes.projecting import NO_DIRECTIONS, Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits
+    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Output, Projected
     from tuneloop_server.tasks.task import Task
 
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError, MemoryError)
@@ -49,6 +51,8 @@ class TorchModel:
         self.vocabulary = vocabulary
         self._model = model
         self._padding = padding_of(tokenizer)
+        self._directions = NO_DIRECTIONS
+        self._last: LastStates | None = None
 
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
         """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
@@ -62,9 +66,28 @@ class TorchModel:
             return embedding_support(self._model, window.ids)
 
     @torch.inference_mode()
-    def predict(self, batch: Sequence[Encoded]) -> list[Logits | Embedding]:
+    def project(self, directions: Sequence[Sequence[float]]) -> str:
+        """From now on return projections beside logits; return why the model cannot, or an empty string. Runs a pass over one text."""
+        last = LastStates(self._model)
+        ((window,),) = self.encode(["warm up"])
+        inputs = self._padded([window])
+        self._model(**inputs)
+        vectors = last.vectors(inputs["attention_mask"])
+        wanted = Directions.of(directions)
+        if vectors is None:
+            refusal = no_vectors(f"{self._model.config.model_type} has no hidden state for each token")
+        else:
+            refusal = wanted.refusal(vectors.shape[-1])
+        if refusal:
+            last.close()
+        else:
+            self._last, self._directions = last, wanted
+        return refusal
+
+    @torch.inference_mode()
+    def predict(self, batch: Sequence[Encoded]) -> list[Output]:
         """Run a forward pass over the windows that want logits, and one over those that want an embedding."""
-        outputs: dict[int, Logits | Embedding] = {}
+        outputs: dict[int, Output] = {}
         for compute, output in ((self._logits, "logits"), (self._embeddings, "embedding")):
             places = [place for place, window in enumerate(batch) if window.output == output]
             if places:
@@ -74,12 +97,18 @@ class TorchModel:
     def _embeddings(self, batch: Sequence[Encoded]) -> list[Embedding]:
         inputs = self._padded(batch)
         states = self._model.base_model(**inputs).last_hidden_state
-        return list(mean_of_tokens(states, inputs["attention_mask"]).float().cpu().numpy())
+        return list(embeddings_of(states, inputs["attention_mask"]).float().cpu().numpy())
 
-    def _logits(self, batch: Sequence[Encoded]) -> list[Logits]:
+    def _logits(self, batch: Sequence[Encoded]) -> Sequence[Logits | Projected]:
         """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
-        logits = self._model(**self._padded(batch)).logits.float().cpu().numpy()
-        return self._padding.without(logits, batch)
+        inputs = self._padded(batch)
+        found = self._padding.without(self._model(**inputs).logits.float().cpu().numpy(), batch)
+        if self._last is None:
+            return found
+        vectors = self._last.vectors(inputs["attention_mask"])
+        if vectors is None:  # texts of this length have other states than the one that was tried
+            return found
+        return self._directions.projected(found, vectors.float().cpu().numpy())
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         device = self._model.device

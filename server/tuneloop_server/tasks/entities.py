@@ -74,7 +74,7 @@ def probabilities(logits: Logits) -> NDArray[np.float32]:
 
 def tokens_of(text: str, window: Window, *, temperature: float, vocabulary: Vocabulary) -> list[Token]:
     """Return the tokens of a window that are not special."""
-    encoded, logits = window
+    encoded, logits = window.encoded, window.logits
     scores = probabilities(logits)
     calibrated = probabilities(logits / np.float32(temperature)).max(axis=-1).tolist()
     tokens = []

@@ -218,6 +218,22 @@ def test_a_file_that_takes_its_numbers_from_another_file_is_refused(copy, locati
         copy.load()
 
 
+def test_a_file_of_an_earlier_release_makes_no_projections_and_answers_as_before(copy):
+    import onnx
+
+    model = copy.load()
+    batch = [window for (window,) in model.encode(TEXTS[:3])]
+    assert model.project([[1.0] * 16]) == ""
+    expected = [found.logits.tolist() for found in model.predict(batch)]
+    graph = onnx.load(copy.onnx / "model.onnx")
+    assert graph.graph.output.pop().name == "text_vector"
+    (copy.onnx / "model.onnx").write_bytes(graph.SerializeToString())
+    earlier = copy.load()
+    reason = "projections are not counted: the ONNX file has no output text_vector"
+    assert earlier.project([[1.0] * 16]) == reason
+    assert [found.tolist() for found in earlier.predict(batch)] == [pytest.approx(logits) for logits in expected]
+
+
 def test_an_operator_that_is_not_onnx_s_own_is_refused(copy):
     import onnx
 

@@ -105,6 +105,57 @@ def test_a_text_in_windows_is_counted_by_its_first_window_as_if_it_were_cut(coun
     assert sum(found.values()) == 3
 
 
+BESIDE = FeatureProfile(name="projection_1", edges=[0.5], direction=[1.0, 0.0], counts=[2, 2])
+WITH_PROJECTION = PROFILE.model_copy(update={"features": [*PROFILE.features, BESIDE]})
+
+
+class Projecting:
+    """A model that projects, or says why it does not."""
+
+    def __init__(self, refusal: str) -> None:
+        self._refusal = refusal
+        self.asked: list = []
+
+    def project(self, directions) -> str:
+        self.asked.append(directions)
+        return self._refusal
+
+
+def projecting_counts(refusal: str) -> tuple[FeatureCounts, CollectorRegistry, Projecting]:
+    registry, model = CollectorRegistry(), Projecting(refusal)
+    counts = FeatureCounts(WITH_PROJECTION, usable_bins(WITH_PROJECTION), {"projection_1": [1.0, 0.0]})
+    counts.show(registry, constant=CONSTANT)
+    counts.project(model)
+    return counts, registry, model
+
+
+def test_a_text_is_counted_by_the_projections_of_its_first_window():
+    counts, registry, model = projecting_counts("")
+    assert model.asked == [[[1.0, 0.0]]]
+    count = counts.counter(SimpleNamespace(unknown_ids=frozenset()))
+    windows = [window_of(1, 2)._replace(projections=[value]) for value in (0.75, 0.25)]
+    count("a text", windows, answer_of("yes"))
+    found = shown(registry, "tuneloop_feature_bin_total")
+    assert (found["projection_1", "0"], found["projection_1", "1"]) == (0, 1)
+    count("a text without a vector", [window_of(1, 2)], answer_of("yes"))
+    after = shown(registry, "tuneloop_feature_bin_total")
+    assert (after["projection_1", "0"], after["projection_1", "1"], after["text_tokens", "0"]) == (0, 1, 2)
+
+
+def test_projections_that_a_model_cannot_make_have_no_series_and_all_else_is_counted():
+    counts, registry, _ = projecting_counts("no")
+    counts.counter(SimpleNamespace(unknown_ids=frozenset()))("a text", [window_of(1, 2)], answer_of("yes"))
+    for name in ("tuneloop_feature_bin_total", "tuneloop_training_bin_ratio"):
+        assert {feature for feature, _ in shown(registry, name)} == {"text_tokens", "truncated", "predicted_label"}
+    assert shown(registry, "tuneloop_feature_bin_total")["text_tokens", "0"] == 1
+
+
+def test_a_model_is_not_asked_to_project_without_directions(counts):
+    model = Projecting("")
+    counts[0].project(model)
+    assert model.asked == []
+
+
 @st.composite
 def tokenized(draw) -> tuple[list[str], list[tuple[int, int]]]:
     """Words, and tokens of the text that they make: with spaces or without, parts of words, letters left out or in several tokens."""

@@ -61,6 +61,12 @@ def with_feature(number: int, **fields) -> dict:
     return PROFILE | {"features": features}
 
 
+def with_projections(*directions: list[float]) -> dict:
+    bins = {"edges": [0.0], "counts": [2, 2]}
+    projections = [bins | {"name": f"projection_{k}", "direction": found} for k, found in enumerate(directions, 1)]
+    return PROFILE | {"features": PROFILE["features"] + projections}
+
+
 def bins_shown(features) -> dict[str, int]:
     counted, _ = features.collect()
     return {
@@ -81,6 +87,16 @@ def test_a_profile_that_was_written_out_by_the_trainer_is_read(read):
     assert bins_shown(read(json.dumps(MonitoringProfile.from_wire(PROFILE).to_wire(), indent=2))) == bins_shown(
         read(PROFILE)
     )
+
+
+def test_projections_are_counted_into_their_bins(read):
+    shown = bins_shown(read(with_projections([0.5, 0.5], [1.0, 0.0])))
+    assert shown == {"text_tokens": 3, "entropy": 2, "predicted_label": 2, "projection_1": 2, "projection_2": 2}
+
+
+def test_the_directions_of_a_large_model_are_read(read):
+    direction = [-0.00012345] * 8192
+    assert "projection_4" in bins_shown(read(json.dumps(with_projections(*[direction] * 4), indent=2)))
 
 
 def test_features_and_fields_of_a_later_release_are_left_alone(read):
@@ -105,9 +121,16 @@ def test_features_and_fields_of_a_later_release_are_left_alone(read):
         (with_feature(2, categories=None, edges=[0.5]), "the categories of predicted_label are not those"),
         (with_feature(1, edges=None, categories=LABELS), "entropy has categories, it is a number and has edges"),
         (with_feature(0, edges=None, categories=list("abc")), "text_tokens has categories"),
-        (with_feature(1, edges=list(range(10**6)), counts=[0] * (10**6 + 1)), r"bytes, at most 1048576 are allowed"),
+        (with_feature(1, edges=list(range(10**6)), counts=[0] * (10**6 + 1)), r"bytes, at most 2097152 are allowed"),
         (with_feature(1, edges=list(range(300)), counts=[0] * 301), "they have 306 bins, at most 200 are allowed"),
-        (with_feature(1, name="x" * MOST_BYTES), "at most 1048576 are allowed"),
+        (with_feature(1, name="projection_1"), r"features\[1\]: projection_1 has no direction"),
+        (with_feature(1, name="projection_2", direction=[]), r"features\[1\]: projection_2 has no direction"),
+        (with_projections([0.5, 0.5], [1.0]), r"different lengths \(projection_1 2, projection_2 1\)"),
+        (
+            with_feature(1, name="projection_1", direction=[1.0], edges=None, categories=LABELS),
+            "projection_1 has categories, it is a number and has edges",
+        ),
+        (with_feature(1, name="x" * MOST_BYTES), "at most 2097152 are allowed"),
     ],
 )
 def test_a_profile_that_cannot_be_counted_with_is_refused_with_a_sentence(read, profile, problem):

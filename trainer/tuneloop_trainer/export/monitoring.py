@@ -1,6 +1,6 @@
 """`monitoring.json`: the bins in which servers count what the model reads and says, filled from the test predictions of training.
 
-Nothing is predicted again. The features are computed by the functions that the server calls (`tuneloop_api.features`).
+Only for projections the published model reads rows again (`projections`). The features are computed by the functions that the server calls (`tuneloop_api.features`).
 
 Shapes: n = reference rows.
 """
@@ -16,8 +16,11 @@ import numpy as np
 
 from tuneloop_api.contract.monitoring_profile import MONITORING, FeatureProfile, MonitoringProfile
 from tuneloop_api.features.bins import NumberBins, choice_bins, number_bins
+from tuneloop_api.features.projections import PROJECTIONS
 from tuneloop_api.features.text import TEXT_FEATURES, counter_of, text_values, unknown_ids
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.dataset.shards import open_split, read_rows
+from tuneloop_trainer.export.projections import projections_of
 from tuneloop_trainer.models.tokenizer import read_as_text
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from tuneloop_api.features.task_features import Values
     from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.export.exporters.exporter import ExportInputs
+    from tuneloop_trainer.export.projections import Projections
 
 SPLIT = "test"
 MOST_ROWS = 10_000
@@ -37,12 +41,16 @@ MOST_ROWS = 10_000
 
 def write_monitoring(folder: Path, inputs: ExportInputs, test: Predictions, *, temperature: float) -> None:
     """Write `monitoring.json` into an artifact. test: what training predicted for the prepared test split, row after row."""
-    profile = monitoring_profile(inputs, test, temperature=temperature)
+    profile = monitoring_profile(
+        inputs, test, temperature=temperature, projections=projections_of(folder, inputs, test, split=SPLIT)
+    )
     text = json.dumps(profile.to_wire(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / MONITORING).write_text(text, encoding="utf-8")
 
 
-def monitoring_profile(inputs: ExportInputs, test: Predictions, *, temperature: float) -> MonitoringProfile:
+def monitoring_profile(
+    inputs: ExportInputs, test: Predictions, *, temperature: float, projections: Projections | None
+) -> MonitoringProfile:
     """Return the bins of all features of the task, and how many test rows are in each."""
     labels = inputs.prepared.resolved.labels
     rows = len(test.rows)
@@ -60,8 +68,19 @@ def monitoring_profile(inputs: ExportInputs, test: Predictions, *, temperature: 
         temperature=temperature,
         split=SPLIT,
         rows=len(chosen),
-        features=[feature for feature in found if feature is not None],
+        features=[feature for feature in found if feature is not None] + _projected(projections),
     )
+
+
+def _projected(projections: Projections | None) -> list[FeatureProfile]:
+    if projections is None:
+        return []
+    found = []
+    for name, direction, values in zip(PROJECTIONS, projections.directions, projections.values.T, strict=False):
+        of_rows = [{name: value} for value in values.tolist()]
+        bins = number_bins(values.tolist())
+        found.append(changed(_profile(name, bins, of_rows), direction=direction.tolist()))
+    return found
 
 
 def _answer_values(inputs: ExportInputs, test: Predictions, chosen: NDArray[np.int64]) -> Iterator[Values]:

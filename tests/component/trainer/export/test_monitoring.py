@@ -12,11 +12,14 @@ from metrics_page import assert_documented, lint
 from server_process import configuration, running_fork
 
 from tuneloop_api.contract.monitoring_profile import MonitoringProfile
+from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_api.features.bins import usable_bins
 from tuneloop_server.user_agent import COMPARATOR
 from tuneloop_trainer.dataset.shards import open_split, read_texts
 from tuneloop_trainer.export.stage import export
 
+EVALUATION = {"baselines": False, "bootstrapSamples": 100}
+OUTPUT = {"formats": ["safetensors", "onnx"]}
 LABELS = ("bad", "good", "mixed")
 
 
@@ -24,8 +27,7 @@ LABELS = ("bad", "good", "mixed")
 def run(tmp_path_factory, tiny_bert):
     """A finished run whose texts are long in two of three rows, with words that the tokenizer does not know, and its artifact."""
     runs = RunMaker(folder=tmp_path_factory.mktemp("monitored"), tiny_bert=tiny_bert)
-    evaluation = {"baselines": False, "bootstrapSamples": 100}
-    config = runs.tiny(labels=LABELS, ending=" quux the film zork and a plot", evaluation=evaluation)
+    config = runs.tiny(labels=LABELS, ending=" quux the film zork and a plot", evaluation=EVALUATION, output=OUTPUT)
     return config, export(config, SimpleNamespace(post=lambda **_: None))
 
 
@@ -39,9 +41,14 @@ def profile(run) -> MonitoringProfile:
     return MonitoringProfile.from_wire(json.loads((Path(run[1].artifact_path) / "monitoring.json").read_bytes()))
 
 
+@pytest.fixture(scope="module", params=["torch", "onnx"])
+def engine(request) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def server(run, tmp_path_factory):
-    config = configuration(Path(run[1].artifact_path), digest=run[1].digest)
+def server(engine, run, tmp_path_factory):
+    config = configuration(Path(run[1].artifact_path), digest=run[1].digest, engine=engine)
     with running_fork(config, tmp_path_factory.mktemp("running")) as server:
         yield server
 
@@ -60,6 +67,10 @@ def test_a_profile_has_all_features_of_a_text_and_of_the_task(profile):
         "entropy",
         "margin",
         "predicted_label",
+        "projection_1",
+        "projection_2",
+        "projection_3",
+        "projection_4",
     ]
     assert usable_bins(profile)
 
@@ -82,7 +93,9 @@ def test_a_profile_holds_no_text(run, texts):
     assert not any(word in content for word in {word for text in texts for word in text.split()} if len(word) > 4)
 
 
-def test_a_server_counts_the_rows_into_the_bins_that_the_trainer_did_whatever_protocol_asks(server, texts, profile):
+def test_a_server_counts_the_rows_into_the_bins_that_the_trainer_did_whatever_protocol_asks(
+    engine, server, texts, profile
+):
     assert {name: sum(bins) for name, bins in server.feature_counts().items()} == {f.name: 0 for f in profile.features}
     half = len(texts) // 2
     assert server.ask({"inputs": texts[:half]}).status_code == 200
@@ -94,8 +107,18 @@ def test_a_server_counts_the_rows_into_the_bins_that_the_trainer_did_whatever_pr
     headers = {"user-agent": COMPARATOR}
     assert server.client.post("/predict", json={"inputs": texts}, headers=headers).status_code == 200
     embedded = server.client.post("/v1/embeddings", json={"input": texts[:3], "model": "reviews"})
-    assert embedded.status_code == 200, embedded.text
+    assert embedded.status_code == (200 if engine == "torch" else 400), embedded.text
     assert server.feature_counts() == reference
+
+
+def test_an_adapter_alone_has_no_projections_since_texts_of_adapters_are_not_counted(tmp_path, tiny_bert):
+    runs = RunMaker(folder=tmp_path, tiny_bert=tiny_bert)
+    method = MethodSettings(type="lora", rank=4)
+    config = runs.tiny(method=method, evaluation=EVALUATION, output={"mergeAdapter": False})
+    published = export(config, SimpleNamespace(post=lambda **_: None))
+    profile = json.loads((Path(published.artifact_path) / "monitoring.json").read_bytes())
+    assert "confidence" in {feature["name"] for feature in profile["features"]}
+    assert not [feature["name"] for feature in profile["features"] if feature["name"].startswith("projection")]
 
 
 def test_a_server_shows_the_features_as_the_page_says(server):

@@ -18,6 +18,7 @@ from tiny_architectures import END, PAD, VOCABULARY, inputs, save_base, tiny_con
 from transformers import AutoModelForSequenceClassification
 
 from tuneloop_api.contract.artifact import Manifest
+from tuneloop_api.features.text_vectors import noting
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.exporters.onnx_model import OnnxSession, write_graph
 from tuneloop_trainer.export.onnx_int8 import held_out_rows, write_int8
@@ -59,9 +60,12 @@ def test_the_file_gives_the_logits_of_torch_at_any_shape(tmp_path: Path, task, m
     session = OnnxSession(tmp_path / "model.onnx")
     for rows, tokens in SHAPES:
         given = batch(rows, tokens)
-        with torch.inference_mode():
+        with torch.inference_mode(), noting(model) as last:
             expected = model(**given).logits
-        found = session(**given).logits
+            vectors = last.vectors(given["attention_mask"])
+        outputs = session(**given)
+        torch.testing.assert_close(outputs.text_vector, vectors, rtol=1e-4, atol=1e-5)
+        found = outputs.logits
         assert found.shape == expected.shape
         difference = compare(found.flatten(end_dim=-2).numpy(), expected.flatten(end_dim=-2).numpy(), precision="fp32")
         assert difference.is_rounding, (rows, tokens, difference.largest, difference.allowed)

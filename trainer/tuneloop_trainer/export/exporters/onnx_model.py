@@ -18,6 +18,7 @@ from tuneloop_api.contract.artifact import ONNX_FOLDER, ONNX_FP32, ONNX_MOST_BYT
 from tuneloop_api.contract.cgroup import usable_cores
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.model_inputs import MODEL_INPUTS
+from tuneloop_api.features.text_vectors import VECTOR, mean_of_tokens, noting
 from tuneloop_trainer.dataset.shards import open_split
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
+
+    from tuneloop_api.features.text_vectors import LastStates
 
 OPSET = 17
 """The oldest with LayerNormalization; ONNX Runtime reads it since 1.12."""
@@ -54,25 +57,29 @@ class OnnxSession(torch.nn.Module):
         self._names = {put.name for put in self._session.get_inputs()}
 
     def forward(self, **inputs: Tensor) -> SimpleNamespace:
-        """Return the logits. Raises ConfigError if the file cannot take tensors of this shape."""
+        """Return `logits`, and `text_vector` where the file has it. Raises ConfigError if the file cannot take tensors of this shape."""
         given = {name: tensor.numpy() for name, tensor in inputs.items() if name in self._names}
         try:
-            (logits,) = self._session.run(None, given)
+            found = self._session.run(None, given)
         except Exception as error:
             shape = "x".join(map(str, inputs[MODEL_INPUTS[0]].shape))
             raise not_as_onnx(f"ONNX Runtime cannot run a batch of {shape} tokens: {first_line(error)}") from error
-        return SimpleNamespace(logits=torch.from_numpy(logits))
+        outputs = zip((put.name for put in self._session.get_outputs()), map(torch.from_numpy, found), strict=True)
+        return SimpleNamespace(**dict(outputs))
 
 
-class _LogitsAlone(torch.nn.Module):
-    """A model of transformers with what ONNX knows: tensors in order in, one tensor out."""
+class _Graph(torch.nn.Module):
+    """A model of transformers with what ONNX knows: tensors in order in, tensors in order out."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, last: LastStates | None) -> None:
+        """last: of the model, where it has vectors of texts."""
         super().__init__()
         self.model = model
+        self._last = last
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True).logits
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        logits = self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True).logits
+        return (logits,) if self._last is None else (logits, mean_of_tokens(self._last.states, attention_mask))
 
 
 def write_graph(model: Any, path: Path, example: Mapping[str, Tensor]) -> None:
@@ -80,12 +87,18 @@ def write_graph(model: Any, path: Path, example: Mapping[str, Tensor]) -> None:
 
     example: inputs [B, T] to trace, some of them padding. Raises ConfigError if the model is too large, or its code cannot be traced.
     """
-    kind = model.config.model_type
     size = 4 * sum(parameter.numel() for parameter in model.parameters())
     if size > ONNX_MOST_BYTES:  # prepare refuses it, where it knows the sizes of the model
         raise not_as_onnx(f"its weights have {size} bytes, one ONNX file holds {ONNX_MOST_BYTES}")
     model.config.use_cache = False
+    with noting(model) as last:
+        _export(model, path, example, last)
+
+
+def _export(model: Any, path: Path, example: Mapping[str, Tensor], last: LastStates) -> None:
+    kind = model.config.model_type
     is_by_token = model(**example).logits.ndim == 3
+    has_vector = last.vectors(example["attention_mask"]) is not None
     open_axes = {0: "batch", 1: "tokens"}
     try:
         with warnings.catch_warnings():
@@ -93,15 +106,16 @@ def write_graph(model: Any, path: Path, example: Mapping[str, Tensor]) -> None:
                 "ignore"
             )  # on each Python number that becomes a constant: the comparison finds those that matter
             torch.onnx.export(
-                _LogitsAlone(model).eval(),
+                _Graph(model, last if has_vector else None).eval(),
                 tuple(example[name] for name in MODEL_INPUTS),
                 str(path),
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=list(MODEL_INPUTS),
-                output_names=["logits"],
+                output_names=["logits", *([VECTOR] if has_vector else [])],
                 dynamic_axes=dict.fromkeys(MODEL_INPUTS, open_axes)
-                | {"logits": open_axes if is_by_token else {0: "batch"}},
+                | {"logits": open_axes if is_by_token else {0: "batch"}}
+                | ({VECTOR: {0: "batch"}} if has_vector else {}),
             )
     except _EXPORT_FAILS as error:
         if failure_of(error).exit_code not in {ExitCode.USER_CODE, ExitCode.UNKNOWN}:
