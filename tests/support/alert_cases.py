@@ -239,6 +239,7 @@ CASES = {
         labels=REVISION,
         similar={
             "a disk that was full for five minutes": unwritten("0x10 12+12x4 60x45"),
+            "a disk that has been full for ten minutes": unwritten("0x35 12+12x24"),
             "servers that write": unwritten("0x60"),
             "failures of yesterday": unwritten("7x60"),
         },
