@@ -37,10 +37,10 @@ _STEADY, _AFTER = 300, 100
 """Answers that are looked at before the turn, and of the new model alone."""
 _FOLDER = f"pvc://{CLAIM}/story"
 _COUNTS = 'namespace="{{namespace}}",deployment="{{deployment}}",predicted_by="{{revision}}"'
-_LABELLED = f"sum(increase(tuneloop_feedback_total{{{_COUNTS}}}[20s]))"
-_RIGHT = f"sum(increase(tuneloop_feedback_correct_total{{{_COUNTS}}}[20s]))"
-_WRONG = f"1 - {_RIGHT} / {_LABELLED} and {_LABELLED} >= 50"
-"""Share of wrong answers among the labels of twenty seconds."""
+_LABELLED = f"sum(increase(tuneloop_feedback_total{{{_COUNTS}}}[40s]))"
+_RIGHT = f"sum(increase(tuneloop_feedback_correct_total{{{_COUNTS}}}[40s]))"
+_WRONG = f"1 - {_RIGHT} / {_LABELLED} and {_LABELLED} >= 40"
+"""Share of wrong answers among the labels of forty seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +201,7 @@ def _job(name: str, **spec: Any) -> Object:
         **SMALLEST,
         "model": {"uri": f"pvc://{CLAIM}/model", "labels": list(LABELS)},
         "data": {split: [{"uri": f"{_FOLDER}/{split}.csv"}] for split in ("train", "validation", "test")},
-        "training": {"epochs": 4, "globalBatchSize": 16, "microBatchSize": 16, "learningRate": 1e-2},
+        "training": {"maxSteps": 100, "globalBatchSize": 16, "microBatchSize": 16, "learningRate": 1e-2},
         "checkpoint": {"everySteps": 100},
         "evaluation": {"bootstrapSamples": 200, "baselines": False},
     }
@@ -226,7 +226,7 @@ def _deployment() -> Object:
             "data": [{"uri": "feedback://reviews"}],
             "cooldown": "1h",
             "triggers": [
-                {"name": TRIGGER, "type": "promql", "query": _WRONG, "threshold": 0.3, "for": "20s", "clearFor": "20s"}
+                {"name": TRIGGER, "type": "promql", "query": _WRONG, "threshold": 0.3, "for": "50s", "clearFor": "20s"}
             ],
         },
     )
@@ -238,8 +238,9 @@ def _write_rows(folder: Path) -> dict[str, Rows]:
     folder.mkdir()
     write_csv(folder / "train.csv", old[:400])
     write_csv(folder / "validation.csv", old[400:500])
-    write_csv(folder / "test.csv", old[500:900])
-    write_csv(folder / "recent.csv", new[:400])
+    # where two models answer all rows alike, nothing is proven: some rows are of the new words
+    write_csv(folder / "test.csv", [*old[500:840], *new[:60]])
+    write_csv(folder / "recent.csv", new[60:400])
     for path in (folder, *folder.iterdir()):
         os.chown(path, OWNER, OWNER)
     return {"old": old[900:], "new": new[400:]}
