@@ -103,6 +103,11 @@ def coverage(predictions: int, share: float | None) -> Given:
     return found + ([] if share is None else [recorded("tuneloop:feedback_coverage:ratio", f"{share}x400")])
 
 
+def unwritten(values: str, *, pods: tuple[str, ...] = ("a",)) -> Given:
+    """Return the failed attempts of servers to write rows of feedback."""
+    return [series("tuneloop_feedback_write_failures_total", values, revision="03ab", pod=pod) for pod in pods]
+
+
 def failed(values: str, *, class_: str = "OutOfMemory", result: str = "Failed") -> Given:
     return [
         series(
@@ -261,6 +266,16 @@ CASES = {
             "a label for one in ten": coverage(5000, 0.1),
             "few predictions": coverage(500, 0.0),
             "days that are not mature": [],
+        },
+    ),
+    "TuneloopFeedbackNotWritten": Case(
+        fault=unwritten("0+12x60", pods=("a", "b")),
+        labels=REVISION,
+        similar={
+            "a disk that was full for five minutes": unwritten("0x10 12+12x4 60x45"),
+            "a disk that has been full for ten minutes": unwritten("0x35 12+12x24"),
+            "servers that write": unwritten("0x60"),
+            "failures of yesterday": unwritten("7x60"),
         },
     ),
     "TuneloopOperatorDown": Case(

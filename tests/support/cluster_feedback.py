@@ -55,14 +55,14 @@ def feedback_of_two(tenant: Tenant, address: str, revision: str) -> FeedbackOfTw
     )
 
 
-def token(address: str) -> str:
+def token(address: str, text: str = TEXT) -> str:
     """Return the token of a prediction."""
-    return _exchange(address, "/", {"inputs": TEXT})[0]
+    return _exchange(address, "/", {"inputs": text})[0]
 
 
-def label(address: str, token: str) -> Object:
-    """Say that a prediction was right; return the answer."""
-    answer: Object = json.loads(_exchange(address, "/v1/feedback", {"token": token, "correct": True})[1])
+def label(address: str, token: str, **right: str) -> Object:
+    """Say that a prediction was right, or what is, with `label` and `input`; return the answer."""
+    answer: Object = json.loads(_exchange(address, "/v1/feedback", {"token": token, **(right or {"correct": True})})[1])
     return answer
 
 

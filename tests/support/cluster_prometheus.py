@@ -87,16 +87,16 @@ def scraping(targets: Mapping[str, str], folder: Path) -> Iterator[Prometheus]:
 
 
 @contextmanager
-def running(configuration: Path, folder: Path) -> Iterator[Prometheus]:
-    """Run it on loopback with a configuration file; `folder`: for its data and log."""
-    port = free_port()
+def running(configuration: Path, folder: Path, *, address: str = "") -> Iterator[Prometheus]:
+    """Run it with a configuration file; `folder`: for its data and log; `address`: HOST:PORT, by default a port of loopback."""
+    address = address or f"127.0.0.1:{free_port()}"
     command = ["prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}"]
-    command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+    command += [f"--web.listen-address={address}", "--log.level=warn"]
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        _until_ready(f"http://127.0.0.1:{port}/-/ready", process)
-        yield Prometheus(f"http://127.0.0.1:{port}")
+        _until_ready(f"http://{address}/-/ready", process)
+        yield Prometheus(f"http://{address}")
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -36,7 +36,7 @@ def enforced(tenant: Tenant, selector: str = "") -> Iterator[None]:
     chosen = [pod for pod in tenant.pods(selector) if _runs(pod)]
     try:
         for pod in chosen:
-            rules = rules_of(_pod(pod), pods, policies)
+            rules = rules_of(_pod(pod), pods, [_with_numbers(policy, pod) for policy in policies])
             _nft(pod, f"{rules}\ninsert rule inet policies input ip saddr {BRIDGE_ADDRESS} accept")
         yield
     finally:
@@ -46,7 +46,7 @@ def enforced(tenant: Tenant, selector: str = "") -> Iterator[None]:
 
 def reaches(source: Object, target: Object, port: int) -> bool:
     """Whether a TCP connection from a pod to a port of another pod comes about."""
-    with inside_network(_network(source)):
+    with inside_network(network_of(source)):
         try:
             socket.create_connection((target["status"]["podIP"], port), timeout=_SECONDS).close()
         except ConnectionRefusedError:
@@ -55,7 +55,7 @@ def reaches(source: Object, target: Object, port: int) -> bool:
 
 
 def _runs(pod: Object) -> bool:
-    return "podIP" in pod["status"] and "deletionTimestamp" not in pod["metadata"]
+    return pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
 
 
 def _pod(pod: Object) -> Pod:
@@ -63,8 +63,21 @@ def _pod(pod: Object) -> Pod:
     return Pod(metadata["name"], pod["status"]["podIP"], metadata["namespace"], metadata["labels"])
 
 
+def _with_numbers(policy: Object, pod: Object) -> Object:
+    """Return a policy whose `ingress` has the numbers that the ports' names stand for in a pod; ports that the pod does not name are left out."""
+    named = [port for container in pod["spec"]["containers"] for port in container.get("ports", ()) if "name" in port]
+    numbers = {port["name"]: port["containerPort"] for port in named}
+
+    def numbered(rule: Object) -> Object:
+        ports = [port | {"port": numbers.get(port["port"], port["port"])} for port in rule.get("ports", ())]
+        return rule | ({"ports": [port for port in ports if isinstance(port["port"], int)]} if ports else {})
+
+    ingress = [rule for rule in map(numbered, policy["spec"].get("ingress", ())) if rule.get("ports") != []]
+    return policy | {"spec": policy["spec"] | {"ingress": ingress}}
+
+
 def _nft(pod: Object, rules: str) -> None:
-    with inside_network(_network(pod)):
+    with inside_network(network_of(pod)):
         done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -73,7 +86,7 @@ def _has_processes(pod: Object) -> bool:
     return bool(_processes(pod))
 
 
-def _network(pod: Object) -> Path:
+def network_of(pod: Object) -> Path:
     """Return the network namespace of a pod, by one of its processes."""
     return _processes(pod)[0] / "ns" / "net"
 

@@ -14,7 +14,7 @@ import yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cluster.control_plane import ControlPlane
+    from cluster.access import RunningCluster
 
 Manifest = dict[str, Any]
 
@@ -22,7 +22,7 @@ Manifest = dict[str, Any]
 class PodDiscovery:
     """Finds the pods of each scrape job of a configuration, and writes them into files that Prometheus reads."""
 
-    def __init__(self, plane: ControlPlane, configuration: str, folder: Path) -> None:
+    def __init__(self, plane: RunningCluster, configuration: str, folder: Path) -> None:
         """`configuration`: with `kubernetes_sd_configs`; `folder`: for the files."""
         self._plane, self._folder = plane, folder
         self._configuration: Manifest = yaml.safe_load(configuration)

@@ -61,7 +61,16 @@ _TEST_SECONDS = 3600
 """For a test and what it waits for, so that a story gives up first: it says why."""
 _WATCHED = (
     *("whole-way", "worker-deleted", "operator-killed", "drained", "deleted"),
-    *("sidecar", "late-artifact", "late-secrets", "late-token", "private-registry", "canary", "another-image"),
+    *(
+        "sidecar",
+        "late-artifact",
+        "late-secrets",
+        "late-token",
+        "private-registry",
+        "canary",
+        "another-image",
+        "kept-feedback",
+    ),
 )
 """Namespaces of the release, one a story: the same job has the same name in each."""
 _AT_ONCE = 3
