@@ -23,7 +23,7 @@ FINE_TUNE_JOB = LOCAL_KINDS["FineTuneJob"]
 
 TRAINS = """
     model.uri model.revision model.labels
-    task taskOptions.tagScheme taskOptions.labelAllTokens
+    task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens
     data.train.uri data.train.split data.train.limit data.train.cutoff data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
     data.train.labelRule.above data.train.labelRule.names data.train.labelRule.dropWithin
     data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.columns.text data.validation.columns.label
