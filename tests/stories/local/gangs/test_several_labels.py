@@ -53,7 +53,7 @@ def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
         sources=[write_json_lines(folder / "train.jsonl", labelled_sentences(500))],
         model=tiny_bert(folder / "model"),
         method={"type": "full"},
-        training={"maxSteps": steps, "learningRate": 1e-2, "microBatchSize": 8, "bestMetric": "micro_f1"},
+        training={"maxSteps": steps, "learningRate": 3e-3, "microBatchSize": 8, "bestMetric": "micro_f1"},
         gang={"gpusPerNode": 0, "processesPerNode": ranks},
         checkpoint={"everySteps": 100},
         **{"evaluation": {"bootstrapSamples": 200}} | settings,
@@ -102,7 +102,9 @@ def test_the_labels_are_learned_and_the_loss_falls(done):
 def test_the_metrics_are_those_of_scikit_learn_on_what_plain_transformers_says(done, scores, truth):
     chosen, found = (scores > 0.5).astype(int), done.values()
     for average in ("micro", "macro", "weighted"):
-        assert found[f"{average}_f1"] == pytest.approx(sklearn.f1_score(truth, chosen, average=average, zero_division=0))
+        assert found[f"{average}_f1"] == pytest.approx(
+            sklearn.f1_score(truth, chosen, average=average, zero_division=0)
+        )
     assert found["accuracy"] == pytest.approx(sklearn.accuracy_score(truth, chosen))
     assert found["hamming_loss"] == pytest.approx(sklearn.hamming_loss(truth, chosen))
     assert found["macro_auroc"] == pytest.approx(sklearn.roc_auc_score(truth, scores, average="macro"), abs=1e-3)
