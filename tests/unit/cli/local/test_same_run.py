@@ -100,6 +100,9 @@ def test_every_field_of_the_spec_is_sorted_in() -> None:
     assert len(TRAINS.split() + PLACES.split() + FREE.split()) == len(LEAVES)
 
 
+OF_TOKENS = "taskOptions.tagScheme taskOptions.labelAllTokens"
+
+
 def values_of(node):
     if node["type"] == "array":
         return [good(resolve(SCHEMA, node["items"]))[:length] for length in (1, 2)]
@@ -130,7 +133,7 @@ def manifests_with(field):
         inner["uri"] = "feedback://reviews"
     tokens = {"task": "token-classification"}
     for value in (*VALUES.get(last, values_of(LEAVES[field])), None):
-        for changed in ({}, tokens) if field.startswith("taskOptions") else ({},):
+        for changed in ({}, tokens) if field in OF_TOKENS.split() else ({},):
             inner[last] = value
             if value is None:
                 del inner[last]
