@@ -7,18 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import transformers
-from artifact import write_manifest
+from artifacts_of_architectures import MAX_TOKENS, save_artifact
 from server_process import configuration, word_salads
-from tiny_architectures import tiny_config
-from tiny_models import SPECIAL, tiny_tokenizer
-from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer
 
-from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_server.runtimes.torch_model import load
 from tuneloop_server.tasks import TASKS
 
-MAX_TOKENS = 24
 TEXTS = [*word_salads(10, longest=40), "", "a", "¿Qué tal? 😀"]
 ENCODERS = ("albert", "bert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlnet")
 OTHERS = {
@@ -29,30 +24,6 @@ OTHERS = {
     "qwen2": "reads from left to right (decoder)",
     "funnel": "has no hidden state for each token",
 }
-
-
-def save_artifact(folder, model_type, *, task="text-classification", padding_side="right", **options):
-    """Write an artifact with a random model of an architecture; return its manifest."""
-    labels = ("no", "yes")
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=tiny_tokenizer().backend_tokenizer,
-        model_input_names=list(MODEL_INPUTS),
-        padding_side=padding_side,
-        **names,
-    )
-    config = tiny_config(model_type, labels)
-    config.vocab_size = len(tokenizer)
-    for name, value in options.items():
-        setattr(config, name, value)
-    torch.manual_seed(0)
-    model = getattr(transformers, TASKS[task].auto_class).from_config(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, mean=0.1, std=0.3)
-    model.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    return write_manifest(folder, labels, name="n", max_tokens=MAX_TOKENS, temperature=1.0, task=task)
 
 
 def loaded(folder, model_type, *, task="text-classification", **options):

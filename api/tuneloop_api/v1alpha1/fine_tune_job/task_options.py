@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic.alias_generators import to_camel
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_api.v1alpha1.fine_tune_job.data import Data
-    from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
+    from tuneloop_api.v1alpha1.fine_tune_job.training import Training
 
 
 def task_id(task: str, problem_type: str | None) -> str:
@@ -39,11 +39,31 @@ class TaskOptions(SpecModel):
     Default: false."""
 
 
+class SpecWithTask(Protocol):
+    """What the rules read of a FineTuneJobSpec, which lies above this file."""
+
+    @property
+    def task(self) -> str:
+        """Hugging Face task id."""
+
+    @property
+    def task_options(self) -> TaskOptions | None:
+        """Settings of the task."""
+
+    @property
+    def data(self) -> Data:
+        """Where the rows are."""
+
+    @property
+    def training(self) -> Training | None:
+        """How long and how the model learns."""
+
+
 def _task_option(field: str, *, task: str) -> Rule:
     """Return the rule that a field of `taskOptions` (Python name) is given only for its task."""
     path = f"taskOptions.{to_camel(field)}"
 
-    def holds(spec: FineTuneJobSpec) -> bool:
+    def holds(spec: SpecWithTask) -> bool:
         return spec.task == task or spec.task_options is None or getattr(spec.task_options, field) is None
 
     return Rule(
@@ -55,7 +75,7 @@ def _task_option(field: str, *, task: str) -> Rule:
     )
 
 
-def _metric(spec: FineTuneJobSpec, *, stopping: bool) -> str | None:
+def _metric(spec: SpecWithTask, *, stopping: bool) -> str | None:
     training = spec.training
     if training is None:
         return None
@@ -63,7 +83,7 @@ def _metric(spec: FineTuneJobSpec, *, stopping: bool) -> str | None:
     return watched if stopping else training.best_metric
 
 
-def _metrics_fit(spec: FineTuneJobSpec, *, stopping: bool) -> bool:
+def _metrics_fit(spec: SpecWithTask, *, stopping: bool) -> bool:
     metric = _metric(spec, stopping=stopping)
     return metric is None or TASK_OF_METRIC.get(metric, spec.task) == spec.task
 
@@ -71,14 +91,14 @@ def _metrics_fit(spec: FineTuneJobSpec, *, stopping: bool) -> bool:
 _PROBLEM_TYPE = "(has(self.taskOptions) ? self.taskOptions.?problemType.orValue('single-label') : 'single-label')"
 
 
-def _problem_type(spec: FineTuneJobSpec) -> str:
+def _problem_type(spec: SpecWithTask) -> str:
     return (spec.task_options and spec.task_options.problem_type) or "single-label"
 
 
 def _problem_rule(field: str, *, has: str, stopping: bool) -> Rule:
     """A metric of one problem type may be named only for it. Another task has a rule of its own (`_metric_rule`)."""
 
-    def holds(spec: FineTuneJobSpec) -> bool:
+    def holds(spec: SpecWithTask) -> bool:
         metric = _metric(spec, stopping=stopping)
         fits = metric is None or PROBLEM_OF_METRIC.get(metric, _problem_type(spec)) == _problem_type(spec)
         return fits or spec.task != "text-classification"
@@ -96,7 +116,7 @@ def _problem_rule(field: str, *, has: str, stopping: bool) -> Rule:
     )
 
 
-def _with_several_labels(field: str, *, given: str, holds: Callable[[FineTuneJobSpec], bool], why: str) -> Rule:
+def _with_several_labels(field: str, *, given: str, holds: Callable[[SpecWithTask], bool], why: str) -> Rule:
     """A setting that texts with several labels do not have. given: whether it is there, in CEL; holds: whether it is not, in Python."""
     return Rule(
         field=field,
