@@ -53,7 +53,14 @@ def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
         sources=[write_json_lines(folder / "train.jsonl", labelled_sentences(500))],
         model=tiny_bert(folder / "model"),
         method={"type": "full"},
-        training={"maxSteps": steps, "learningRate": 1e-2, "microBatchSize": 8, "bestMetric": "micro_f1"},
+        training={
+            "maxSteps": steps,
+            "learningRate": 5e-3,
+            "microBatchSize": 8,
+            "scheduler": "constant",
+            "warmupRatio": 0.0,
+            "bestMetric": "micro_f1",
+        },
         gang={"gpusPerNode": 0, "processesPerNode": ranks},
         checkpoint={"everySteps": 100},
         **{"evaluation": {"bootstrapSamples": 200}} | settings,
@@ -140,10 +147,11 @@ def test_the_artifact_says_what_kind_of_model_it_holds(done):
 def test_one_rank_trains_the_same_model_and_is_compared_with_the_other(done, tmp_path):
     beside = {"uri": f"file://{done.artifact}"}
     alone = whole_job(
-        tmp_path, steps=150, ranks=1, evaluation={"bootstrapSamples": 200, "baselines": False, "compareWith": beside}
+        tmp_path, steps=10, ranks=1, evaluation={"bootstrapSamples": 200, "baselines": False, "compareWith": beside}
     )
-    assert alone.losses()[:20] == pytest.approx(done.losses()[:20], abs=1e-5)
+    assert alone.losses() == pytest.approx(done.losses()[:10], abs=1e-5)
     (golden,) = alone.exported.comparison.sets
     assert golden.champion == pytest.approx(done.values()["micro_f1"])
     assert alone.exported.comparison.metric == "micro_f1"
-    assert alone.exported.comparison.verdict != "Worse"
+    assert alone.exported.comparison.verdict == "Worse"
+    assert golden.low < golden.challenger - golden.champion < golden.high < 0
