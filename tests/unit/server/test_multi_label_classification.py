@@ -77,3 +77,7 @@ def test_the_tensor_has_the_scores_in_the_order_of_the_labels():
 
 def test_a_sigmoid_of_any_logit_is_a_probability():
     assert sigmoid([-1e308, 0.0, 1e308]) == [0.0, 0.5, 1.0]
+
+
+def test_no_text_has_the_one_label_that_feedback_is_of():
+    assert not TASK.has_one_label
