@@ -24,7 +24,7 @@ from tuneloop_server.fields import check_known, choice, whole_number
 from tuneloop_server.tasks.task import Answer, OutputTensor, Prediction, Task, Tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tuneloop_server.model import Window
     from tuneloop_server.tasks.task import ModelFacts
@@ -71,8 +71,8 @@ def best_scores(
     logits: list[float], parameters: TextClassificationParameters, labels: Sequence[str]
 ) -> list[dict[str, object]]:
     """Return as many labels as the client asked for with the scores that it asked for, the highest first."""
-    functions = {"softmax": softmax, "sigmoid": sigmoid, "none": list}
-    scores: list[float] = functions[parameters.function_to_apply](logits)
+    functions: dict[str, Callable[[list[float]], list[float]]] = {"softmax": softmax, "sigmoid": sigmoid, "none": list}
+    scores = functions[parameters.function_to_apply](logits)
     best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
     return [{"label": labels[index], "score": scores[index]} for index in best_first[: parameters.top_k]]
 
