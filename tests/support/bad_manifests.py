@@ -148,6 +148,7 @@ BAD_MANIFESTS = (
     bad_text("B13", "spec.data.train[0].uri", "feedback://Reviews", f.DATA_URI),
     bad_text("B13", "spec.data.train[0].uri", "feedback://other/reviews", f.DATA_URI),
     bad("B13", By.OPERATOR, "spec.data", {"train": [{"uri": "feedback://reviews"}]}, "feedback is a text and its label, which applies only to task: text-classification", spec__task="token-classification"),
+    bad("B13", By.OPERATOR, "spec.data", {"train": [{"uri": "feedback://reviews"}]}, "applies only to task: text-classification with one label a text", spec__taskOptions={"problemType": "multi-label"}),
     bad_text("B13", "spec.data.train[0].cutoff", "yesterday", f.MOMENT, spec__data__train=[{"uri": "feedback://reviews"}]),
     bad("B13", By.OPERATOR, "spec.model.uri", "file:///etc/passwd", "file:// is a path of one machine"),
     bad_text("B13", "spec.model.uri", "s3://bucket/artifact", f.MODEL_URI, kind=DEPLOYMENT),

@@ -74,7 +74,7 @@ class Manifest(MessageModel):
     name: str
     """The FineTuneJob that made it."""
     task: str
-    """Hugging Face task id. A text, not a choice: the server says which tasks it knows."""
+    """`Settings.task_id`: a Hugging Face task id, perhaps with a problem type. A text, not a choice: the server says which tasks it knows."""
     base_model: str
     """`spec.model.uri`."""
     labels: list[str]

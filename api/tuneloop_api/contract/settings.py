@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from tuneloop_api.v1alpha1.fine_tune_job.task_options import task_id
 from tuneloop_api.v1alpha1.fine_tune_job.training import MetricName
 from tuneloop_api.wire.model import MessageModel
 
@@ -93,7 +94,7 @@ class DataSettings(SettingsBlock):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
-    format: Literal["auto", "text-label", "tokens-tags"] = "auto"
+    format: Literal["auto", "text-label", "text-labels", "tokens-tags"] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
@@ -105,6 +106,7 @@ class DataSettings(SettingsBlock):
 class TaskOptionSettings(SettingsBlock):
     """Settings of some tasks."""
 
+    problem_type: Literal["single-label", "multi-label"] = "single-label"
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
     label_all_tokens: bool = False
     """Training rows have a target at all tokens of a word, not at the first alone."""
@@ -251,7 +253,7 @@ class Settings(SettingsBlock):
 
     model: ModelSettings
     task: str
-    """A name that the trainer knows (`tuneloop_trainer.tasks.TASKS`)."""
+    """Hugging Face task id, as in `spec.task`."""
     task_options: TaskOptionSettings = TaskOptionSettings()
     data: DataSettings
     method: MethodSettings = MethodSettings()
@@ -262,3 +264,8 @@ class Settings(SettingsBlock):
     checkpoint: CheckpointSettings = CheckpointSettings()
     output: OutputSettings = OutputSettings()
     preflight: PreflightSettings = PreflightSettings()
+
+    @property
+    def task_id(self) -> str:
+        """Name of what the model does, as artifacts carry it."""
+        return task_id(self.task, self.task_options.problem_type)

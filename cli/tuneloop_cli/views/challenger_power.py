@@ -27,8 +27,9 @@ def comparison_notes(spec: FineTuneJobSpec, rows: Mapping[str, int]) -> Iterator
     given = spec.evaluation.compare_with if spec.evaluation else None
     if given is None:
         return
-    if spec.task != "text-classification":
-        yield "compareWith: how often it decides is not known before: the F1 of spans varies with the rows"
+    if spec.task_id != "text-classification":
+        f1 = "F1 of spans" if spec.task == "token-classification" else "micro F1 of several labels"
+        yield f"compareWith: how often it decides is not known before: the {f1} varies with the rows"
         return
     asked, golden = _with_defaults(given), rows["test"]
     equal = passes(golden, 0.0, margin=asked.margin)

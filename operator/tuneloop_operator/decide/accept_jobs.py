@@ -71,12 +71,12 @@ def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Itera
 
 def _feedback_of_another_task(spec: FineTuneJobSpec) -> Iterator[Refusal]:
     """Yield feedback for a task whose texts have no single label that a client could send."""
-    if spec.task != _FEEDBACK_TASK and spec.data.feedback_deployments:
+    if spec.task_id != _FEEDBACK_TASK and spec.data.feedback_deployments:
         yield Refusal(
             reason="FeedbackOfAnotherTask",
             field="spec.data",
             given=", ".join(f"{FEEDBACK_SCHEME}{name}" for name in spec.data.feedback_deployments),
-            allowed=f"feedback is a text and its label, which applies only to task: {_FEEDBACK_TASK}",
+            allowed=f"feedback is a text and its label, which applies only to task: {_FEEDBACK_TASK} with one label a text",
             example="uri: pvc://models/tagged.jsonl",
         )
 

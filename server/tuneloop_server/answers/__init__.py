@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_server.answers.multi_label_classification import MULTI_LABEL_ANSWERS
 from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
 from tuneloop_server.answers.token_classification import TOKEN_CLASSIFICATION_ANSWERS
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ANSWERS: dict[str, AnswerFormat] = {
     "text-classification": TEXT_CLASSIFICATION_ANSWERS,
+    "text-classification/multi-label": MULTI_LABEL_ANSWERS,
     "token-classification": TOKEN_CLASSIFICATION_ANSWERS,
 }
-"""By Hugging Face task id."""
+"""By the task of the artifact: a Hugging Face task id, and perhaps a problem type."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_server.tasks.token_classification import TOKEN_CLASSIFICATION
 
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.tasks.task import Task
 
-TASKS: dict[str, Task[Any]] = {task.name: task for task in (TEXT_CLASSIFICATION, TOKEN_CLASSIFICATION)}
-"""By Hugging Face task id."""
+TASKS: dict[str, Task[Any]] = {
+    task.name: task for task in (TEXT_CLASSIFICATION, MULTI_LABEL_CLASSIFICATION, TOKEN_CLASSIFICATION)
+}
+"""By the task of the artifact: a Hugging Face task id, and perhaps a problem type."""
 
 
 def task_of(config: ServerConfig, manifest: Manifest) -> Task[Any]:

@@ -91,7 +91,7 @@ class Task(Generic[Parameters]):
     """What the server asks of a task."""
 
     name: str
-    """Hugging Face task id, as in the artifact's manifest."""
+    """As in the artifact's manifest: a Hugging Face task id, and perhaps a problem type behind a slash."""
     auto_class: str
     """Class of transformers that loads the model, such as `AutoModelForTokenClassification`."""
     needs_offsets: bool

@@ -8,11 +8,11 @@ Source: https://huggingface.co/docs/inference-providers/tasks/text-classificatio
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.features.multi_label_classification import sigmoid
 from tuneloop_api.features.text_classification import (
     TEXT_CLASSIFICATION_FEATURES,
     certainty_of,
@@ -24,7 +24,7 @@ from tuneloop_server.fields import check_known, choice, whole_number
 from tuneloop_server.tasks.task import Answer, OutputTensor, Prediction, Task, Tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tuneloop_server.model import Window
     from tuneloop_server.tasks.task import ModelFacts
@@ -56,8 +56,6 @@ def answer(_: str, windows: Sequence[Window], parameters: TextClassificationPara
     """Return the best labels with their scores. The prediction is the most probable label."""
     logits: list[float] = windows[0].logits.tolist()
     probabilities = softmax(logits)
-    scores = _scores(logits, probabilities, parameters.function_to_apply)
-    best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
     certainty = certainty_of(probabilities)
     prediction = Prediction(
         label=facts.labels[certainty.label],
@@ -65,19 +63,22 @@ def answer(_: str, windows: Sequence[Window], parameters: TextClassificationPara
         calibrated_confidence=max(softmax([logit / facts.temperature for logit in logits])),
         entropy=certainty.entropy,
     )
-    value = [{"label": facts.labels[index], "score": scores[index]} for index in best_first[: parameters.top_k]]
+    value = best_scores(logits, parameters, facts.labels)
     return Answer(value=value, predictions=[prediction], features=partial(certainty_values, certainty, facts.labels))
 
 
-def _scores(logits: list[float], probabilities: list[float], function: str) -> list[float]:
-    if function == "softmax":
-        return probabilities
-    if function == "none":
-        return logits
-    return [0.5 * (1.0 + math.tanh(0.5 * logit)) for logit in logits]  # sigmoid, without overflow
+def best_scores(
+    logits: list[float], parameters: TextClassificationParameters, labels: Sequence[str]
+) -> list[dict[str, object]]:
+    """Return as many labels as the client asked for with the scores that it asked for, the highest first."""
+    functions: dict[str, Callable[[list[float]], list[float]]] = {"softmax": softmax, "sigmoid": sigmoid, "none": list}
+    scores = functions[parameters.function_to_apply](logits)
+    best_first = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    return [{"label": labels[index], "score": scores[index]} for index in best_first[: parameters.top_k]]
 
 
-def _scores_by_label(value: list[dict[str, Any]], labels: Sequence[str]) -> list[float]:
+def scores_by_label(value: list[dict[str, Any]], labels: Sequence[str]) -> list[float]:
+    """Return the scores of a response in the order of the labels' ids."""
     scores = {element["label"]: element["score"] for element in value}
     return [scores[label] for label in labels]
 
@@ -86,7 +87,7 @@ TENSORS = Tensors(
     outputs=(
         OutputTensor(name="label", datatype="BYTES", row=lambda value, _: [value[0]["label"]]),
         OutputTensor(name="score", datatype="FP32", row=lambda value, _: [value[0]["score"]]),
-        OutputTensor(name="scores", datatype="FP32", row=_scores_by_label, is_by_label=True),
+        OutputTensor(name="scores", datatype="FP32", row=scores_by_label, is_by_label=True),
     ),
     refused_parameters={"top_k": "the tensor scores has all labels"},
 )

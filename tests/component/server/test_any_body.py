@@ -54,7 +54,7 @@ DOCUMENTS = {
 
 @pytest.fixture(scope="module", params=TASKS)
 def client(request, artifact, tagger_artifact):
-    served = {"text-classification": artifact, "token-classification": tagger_artifact}[request.param]
+    served = tagger_artifact if request.param == "token-classification" else artifact
     config = configuration(served.folder)
     task, runtime = TASKS[request.param], RUNTIMES["torch"]
     with app_client(config, served.manifest, task=task, runtime=runtime) as client:

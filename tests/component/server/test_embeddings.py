@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from random_artifacts import MAX_TOKENS, save_artifact
+from artifacts_of_architectures import MAX_TOKENS, save_artifact
 from server_process import configuration, word_salads
 from transformers import AutoModel, AutoTokenizer
 

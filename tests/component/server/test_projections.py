@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
-from random_artifacts import save_artifact
+from artifacts_of_architectures import save_artifact
 from server_process import configuration, word_salads
 from tiny_architectures import architectures, inputs, tiny_config
 

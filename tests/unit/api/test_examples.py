@@ -28,3 +28,8 @@ def test_an_example_is_valid(manifest: dict) -> None:
 def test_there_is_an_example_of_every_task() -> None:
     tasks = {param.values[0]["spec"].get("task") for param in MANIFESTS}
     assert tasks >= {"text-classification", "token-classification"}
+
+
+def test_there_is_an_example_of_every_problem_type() -> None:
+    types = {param.values[0]["spec"].get("taskOptions", {}).get("problemType", "single-label") for param in MANIFESTS}
+    assert types >= {"single-label", "multi-label"}

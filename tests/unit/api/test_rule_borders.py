@@ -173,8 +173,10 @@ def test_labels_have_the_lengths_of_the_api_server(labels: dict[str, str], wrong
 
 
 TOKENS = {"task": "token-classification"}
+SEVERAL: Given = {"taskOptions": {"problemType": "multi-label"}}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
 READ = {"uri": "pvc://models/reviews.csv"}
+RULED = READ | {"labelRule": {"above": 0, "names": ["a", "b"]}}
 COMPARED: Given = {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}
 SPECS: list[tuple[Given, list[str]]] = [
     ({"output": {"mergeAdapter": False}}, []),
@@ -199,6 +201,25 @@ SPECS: list[tuple[Given, list[str]]] = [
     ({"taskOptions": {"tagScheme": "auto"}}, ["taskOptions.tagScheme"]),
     ({"taskOptions": {}}, []),
     ({"taskOptions": {"tagScheme": "auto"}} | TOKENS, []),
+    ({"taskOptions": {"problemType": "single-label"}}, []),
+    ({"taskOptions": {"problemType": "single-label"}} | TOKENS, ["taskOptions.problemType"]),
+    (SEVERAL, []),
+    (SEVERAL | {"training": {"bestMetric": "micro_f1", "earlyStopping": {"metric": "weighted_f1"}}}, []),
+    (SEVERAL | {"training": {"bestMetric": "macro_f1", "labelSmoothing": 0}}, []),
+    (SEVERAL | {"training": {"bestMetric": "mcc"}}, ["training.bestMetric"]),
+    (SEVERAL | {"training": {"earlyStopping": {"metric": "mcc"}}}, ["training.earlyStopping.metric"]),
+    (SEVERAL | {"training": {"bestMetric": "span_f1"}}, ["training.bestMetric"]),
+    (SEVERAL | {"training": {"labelSmoothing": 0.01}}, ["training.labelSmoothing"]),
+    (SEVERAL | {"data": {"train": [READ], "split": {"stratify": True}}}, ["data.split.stratify"]),
+    (SEVERAL | {"data": {"train": [READ], "split": {"method": "random"}}}, []),
+    *(
+        (SEVERAL | {"data": {"train": [READ]} | {name: [READ, RULED]}}, ["data"])
+        for name in ("train", "validation", "test")
+    ),
+    ({"data": {"train": [RULED]}, "training": {"labelSmoothing": 0.1, "bestMetric": "mcc"}}, []),
+    ({"training": {"bestMetric": "micro_f1"}}, ["training.bestMetric"]),
+    ({"training": {"earlyStopping": {"metric": "weighted_f1"}}}, ["training.earlyStopping.metric"]),
+    ({"training": {"bestMetric": "micro_f1"}} | TOKENS, ["training.bestMetric"]),
     ({"scheduling": {"minNodes": 1}}, []),
     ({"scheduling": {"minNodes": 2}}, ["scheduling.minNodes"]),
     ({"scheduling": {"minNodes": 2}, "resources": {}}, ["scheduling.minNodes"]),

@@ -12,14 +12,18 @@ from tuneloop_api.v1alpha1 import FineTuneJobSpec
 from tuneloop_cli.views.challenger_power import DISCORDANT, comparison_notes, passes, rows_needed
 
 
-def notes(rows: int = 1000, *, task: str = "text-classification", **beside: Any) -> list[str]:
+def notes(rows: int = 1000, *, task: dict[str, Any] | None = None, **beside: Any) -> list[str]:
     spec = {
         "model": {"uri": "pvc://models/bert"},
-        "task": task,
+        "task": "text-classification",
         "data": {"train": [{"uri": "pvc://models/reviews"}]},
         "evaluation": {"compareWith": {"uri": "pvc://models/served"} | beside},
     }
-    return list(comparison_notes(FineTuneJobSpec.from_wire(spec), {"train": 8000, "validation": 1000, "test": rows}))
+    return list(
+        comparison_notes(
+            FineTuneJobSpec.from_wire(spec | (task or {})), {"train": 8000, "validation": 1000, "test": rows}
+        )
+    )
 
 
 def test_the_chances_and_the_rows_that_are_needed_are_said() -> None:
@@ -41,10 +45,15 @@ def test_a_gain_that_is_no_more_than_is_asked_for_is_never_found() -> None:
     assert "on no number of, no number of, " in notes(minImprovement=0.02)[1]
 
 
-def test_the_spread_of_span_f1_is_not_known_before() -> None:
-    assert notes(task="token-classification") == [
-        "compareWith: how often it decides is not known before: the F1 of spans varies with the rows"
-    ]
+@pytest.mark.parametrize(
+    ("task", "varies"),
+    [
+        ({"task": "token-classification"}, "the F1 of spans"),
+        ({"taskOptions": {"problemType": "multi-label"}}, "the micro F1 of several labels"),
+    ],
+)
+def test_the_spread_of_an_f1_is_not_known_before(task: dict[str, Any], varies: str) -> None:
+    assert notes(task=task) == [f"compareWith: how often it decides is not known before: {varies} varies with the rows"]
 
 
 def test_a_job_without_a_champion_has_no_such_notes() -> None:

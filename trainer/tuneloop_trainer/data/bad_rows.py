@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 _MENDING = {
     BadReason.OPEN_QUOTE: QUOTES,
     BadReason.MALFORMED_CSV: QUOTES,
+    BadReason.NOT_A_LABEL: "give each text one label; for lists of labels set taskOptions.problemType: multi-label",
+    BadReason.NOT_A_LIST: 'give each text a list of labels, such as ["joy", "love"] or [] (in a cell of CSV: "[""joy"", ""love""]"); for one label a text leave taskOptions.problemType out',
     BadReason.TOO_LONG: "shorten these texts, or write one row a line",
 }
+_OF_ALL_ROWS = frozenset({BadReason.NOT_A_LABEL, BadReason.NOT_A_LIST})
+"""What `_MENDING` says of these is right also where all rows are bad: the job takes them for rows of another kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +63,12 @@ def refuse_too_many(bad: BadRows, *, rows: int, settings: ValidationSettings) ->
     reasons = ", ".join(f"{number} {reason}" for reason, number in bad.counts.most_common())
     shown = "; ".join(map(str, bad.samples[:3]))
     needed = math.ceil(count / rows * 1e4) / 1e4
-    mending = _MENDING.get(bad.counts.most_common(1)[0][0], "mend these rows")
+    reason = bad.counts.most_common(1)[0][0]
+    mending = _MENDING.get(reason, "mend these rows")
     hint = f"{mending}, or set data.validate.maxBadFraction: {needed:g} to leave them out"
-    if count == rows:
+    if count == rows and reason in _OF_ALL_ROWS:
+        hint = mending
+    elif count == rows:
         hint = "see whether the file's format, the source's columns and labelRule, and model.labels fit the rows"
     raise DataError(
         f"{count:,} of {rows:,} rows cannot be used: {reasons}; data.validate.maxBadFraction tolerates "

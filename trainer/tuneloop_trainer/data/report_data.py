@@ -90,7 +90,7 @@ def summary(report: Mapping[str, Any]) -> str:
     cut = f"cut at {tokens['max']} ({sum(tokens['truncated'].values()):,} rows)"
     lines = [
         f"data: {sum(rows.values()):,} rows: {', '.join(f'{name} {count:,}' for name, count in rows.items())}",
-        *(f"  {name}: {_shares(classes)}" for name, classes in report["classes"].items()),
+        *(f"  {name}: {_shares(classes, rows=rows[name])}" for name, classes in report["classes"].items()),
         f"  left out: {', '.join(left_out)}",
         *(f"  bad: {count:,} {reason}" for reason, count in report["bad"]["reasons"].items()),
         f"  labels: {duplicates['conflictingLabels']:,} repeated rows have another label than the first",
@@ -141,7 +141,7 @@ def _percentiles(lengths: NDArray[np.int64]) -> dict[str, int]:
     return {f"{percent:g}": int(value) for percent, value in zip(_PERCENTILES, values, strict=True)}
 
 
-def _shares(classes: Mapping[str, int]) -> str:
-    total = max(1, sum(classes.values()))
-    shown = [f"{label} {count:,} ({count / total:.1%})" for label, count in list(classes.items())[:10]]
+def _shares(classes: Mapping[str, int], *, rows: int) -> str:
+    """Return how many rows have each class, and which share of the split they are; rows of several classes count for each."""
+    shown = [f"{label} {count:,} ({count / max(1, rows):.1%})" for label, count in list(classes.items())[:10]]
     return ", ".join(shown) + (f" and {len(classes) - 10} more classes" if len(classes) > 10 else "")

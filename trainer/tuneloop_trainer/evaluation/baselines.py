@@ -9,11 +9,13 @@ Memory is bounded whatever the data: n-grams are hashed (no vocabulary), and lon
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.svm import LinearSVC
 
@@ -38,10 +40,11 @@ BAYES_SMOOTHINGS = (0.1, 0.3, 1.0, 3.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """Rows to learn from or to choose on: N texts, and int64 [N] class ids."""
+    """Rows to learn from or to choose on: N texts."""
 
     texts: Sequence[str]
     labels: Integers
+    """int64 [N] class ids, or 0 and 1 for each label, [N, C]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +52,15 @@ class LinearBaseline:
     """What the chosen linear model predicts."""
 
     predictions: Integers
-    """Class ids of the test texts, int64 [N]."""
+    """Of the test texts: class ids, int64 [N], or 0 and 1 for each label, [N, C]."""
     description: str
     """For example `linear SVM, C = 0.5`."""
 
 
 def majority(train_labels: Integers, *, rows: int) -> Integers:
-    """Return the most frequent class of the training split for each of `rows` rows; of equals, the lowest id."""
+    """Return the most frequent class of the training split for each of `rows` rows; of equals, the lowest id. Of several labels, those that most rows have."""
+    if train_labels.ndim == 2:
+        return np.tile((train_labels.mean(axis=0) > 0.5).astype(np.int64), (rows, 1))
     return np.full(rows, np.bincount(train_labels).argmax(), dtype=np.int64)
 
 
@@ -72,7 +77,7 @@ def cut_length(rows: int) -> int:
 def tfidf_linear(
     train: Texts, validation: Texts, test: Sequence[str], *, seed: int, beat: Callable[[float], None]
 ) -> LinearBaseline:
-    """Fit the candidates on `train`, choose on `validation`, predict `test`.
+    """Fit the candidates on `train`, choose on `validation`, predict `test`. Several labels have a model each, and are chosen together by their micro F1.
 
     `beat` is called with the fraction done. A training split of one class, or without a word, predicts its majority.
     """
@@ -86,14 +91,25 @@ def tfidf_linear(
     beat(0.2)
     best_score, best = -1.0, ("", MultinomialNB())
     candidates = _candidates(seed)
+    if train.labels.ndim == 2:
+        candidates = [(description, OneVsRestClassifier(model)) for description, model in candidates]
     for number, (description, model) in enumerate(candidates, start=1):
-        model.fit(inputs, train.labels)
-        score = float((model.predict(held_out) == validation.labels).mean())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+            model.fit(inputs, train.labels)
+        score = _score(model.predict(held_out), validation.labels)
         if score > best_score:
             best_score, best = score, (description, model)
         beat(0.2 + 0.8 * number / len(candidates))
     description, model = best
     return LinearBaseline(predictions=model.predict(features.of(test)).astype(np.int64), description=description)
+
+
+def _score(predicted: Integers, truth: Integers) -> float:
+    """Return the accuracy of class ids, [N], or the micro F1 of labels, [N, C]."""
+    if truth.ndim == 2:
+        return float(2 * (predicted * truth).sum() / max(1, predicted.sum() + truth.sum()))
+    return float((predicted == truth).mean())
 
 
 def _candidates(seed: int) -> list[tuple[str, Any]]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuneloop_trainer.evaluation.metrics import Floats, Integers
+    from tuneloop_trainer.evaluation.predictions import Predictions
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
@@ -32,6 +33,11 @@ def expected_calibration_error(logits: NDArray[Any], labels: Integers, *, temper
     bins = np.searchsorted(edges, confidences, side="left")
     gaps = np.bincount(bins, weights=confidences - right)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def class_calibration_error(predictions: Predictions, temperature: float) -> float:
+    """Return the expected calibration error of predictions of one class for each target."""
+    return expected_calibration_error(predictions.values, predictions.labels, temperature=temperature)
 
 
 def fit_temperature(logits: NDArray[Any], labels: Integers) -> float:

@@ -19,8 +19,8 @@ class Evaluation:
     """What the model achieved. Each probability-based metric stands twice: as it is, and `_calibrated` by the temperature."""
 
     metrics: list[Measured]
-    confusion: Integers
-    """int64 [C, C]: test targets by true and predicted class."""
+    confusion: Integers | None
+    """int64 [C, C]: test targets by true and predicted class; None: a target may have several classes."""
     classes: Mapping[str, ClassScore]
     """By name: classes of rows, or types of spans."""
     temperature: float

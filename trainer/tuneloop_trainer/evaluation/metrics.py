@@ -113,6 +113,18 @@ def auroc(scores: NDArray[Any], labels: Integers, weights: NDArray[Any] | None =
     return np.divide(wins, pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
 
 
+def average_precision(scores: NDArray[Any], labels: Integers) -> float:
+    """Return the mean precision at each row of class 1, in the order of the scores; rows of one score are one step. NaN where no row is of class 1.
+
+    scores: [N]; labels: 0 or 1, [N].
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.r_[np.flatnonzero(np.diff(scores[order]) != 0), len(order) - 1]
+    right = np.cumsum(labels[order])[ends]
+    gained = np.diff(right, prepend=0)
+    return float((gained * right / (ends + 1)).sum() / right[-1]) if right[-1] else float("nan")
+
+
 def _margins(confusion: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return right, predicted and true rows by class, each [..., C]."""
     return np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2), confusion.sum(axis=-1)

@@ -30,7 +30,7 @@ class Predictions:
     values: NDArray[np.float32]
     """[M, C] logits."""
     labels: NDArray[np.int64]
-    """[M] class ids."""
+    """[M] class ids, or 0 and 1 for each label, [M, C]."""
     rows: NDArray[np.int64]
     """[N] row ids."""
     offsets: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Class id with the highest logit, [M]."""
-        return self.values.argmax(axis=1)
+        return likeliest_class(self.values)
 
     @property
     def row_of_target(self) -> NDArray[np.int64]:
@@ -53,6 +53,11 @@ class Predictions:
         tensors = {"logits": self.values, "labels": self.labels, "rows": self.rows, "offsets": self.offsets}
         save_file(tensors, draft, metadata={_DATASET: dataset})
         draft.replace(path)
+
+
+def likeliest_class(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the class id with the highest logit, [M], of logits [M, C]."""
+    return logits.argmax(axis=1)
 
 
 def are_written(path: Path, *, dataset: str) -> bool:

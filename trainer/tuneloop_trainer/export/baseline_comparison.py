@@ -44,7 +44,7 @@ def compare_with_baselines(
     """Measure the baselines on the rows of `test`; `beat` is called with the fraction done. before: predictions of the untrained model."""
     fitted = task.fit_baselines(dataset, seed=seed, beat=beat)
     rival = next(baseline for baseline in fitted if baseline.name == task.rival)
-    untrained = Baseline(name=BEFORE_TRAINING, predicted=before.predicted)
+    untrained = Baseline(name=BEFORE_TRAINING, predicted=task.choose(before.values))
     gain = f"{task.primary_metric}_gain_over_{task.rival.replace('-', '_')}"
     return BaselineComparison(
         baselines=[

@@ -27,7 +27,7 @@ def calibration(facts: Facts) -> str:
     return (
         f"## Calibration\n\n{facts.evaluation.calibration}\n"
         f"Divide the logits by the temperature **{facts.evaluation.temperature:.4f}** (fitted on the validation split; "
-        "`temperature` in manifest.json) before the softmax; the predicted class stays the same.\n"
+        f"`temperature` in manifest.json) before the {facts.task.card.function}; the predicted class stays the same.\n"
         "The scores of the model server, and of the pipelines of transformers, are without the temperature; the server's metric "
         "`tuneloop_calibrated_confidence_ratio` is with it.\n"
         f"{error} as it is, {values['ece_calibrated']:.4f} with the temperature. "

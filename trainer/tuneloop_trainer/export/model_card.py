@@ -35,6 +35,8 @@ _OF_THE_MACHINES = {"InputBound", "Straggler"}
 _HUB_METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "f1",
+    "micro_f1": "f1",
+    "weighted_f1": "f1",
     "mcc": "matthews_correlation",
     "auroc": "roc_auc",
     "span_f1": "f1",
@@ -65,7 +67,7 @@ def _front_matter(facts: Facts) -> ModelCardData:
     metrics = [metric for metric in facts.evaluation.metrics if metric.name in _HUB_METRICS]
     results = [
         EvalResult(
-            task_type=facts.task.name,
+            task_type=facts.task.hub_id,
             task_name=facts.task.card.title,
             dataset_type=facts.name,
             dataset_name=f"test split of {facts.name}",
@@ -81,7 +83,7 @@ def _front_matter(facts: Facts) -> ModelCardData:
         base_model=uri.removeprefix(HUB_SCHEME)
         if uri.startswith(HUB_SCHEME)
         else None,  # the hub refuses any other value
-        pipeline_tag=facts.task.name,
+        pipeline_tag=facts.task.hub_id,
         library_name=facts.library,
         tags=["tuneloop"],
         metrics=[_HUB_METRICS[metric.name] for metric in metrics],
@@ -140,10 +142,9 @@ def _classes(facts: Facts) -> str:
     if few:
         text += f"\nFewer than {FEW} {card.unit}, so that the numbers say little: {', '.join(few)}.\n"
     labels = [_cell(label) for label in facts.prepared.resolved.labels]
-    if len(labels) <= _SHOWN_CLASSES:
-        counts = (
-            [f"**{label}**", *map(str, line)] for label, line in zip(labels, facts.evaluation.confusion, strict=True)
-        )
+    confusion = facts.evaluation.confusion
+    if confusion is not None and len(labels) <= _SHOWN_CLASSES:
+        counts = ([f"**{label}**", *map(str, line)] for label, line in zip(labels, confusion, strict=True))
         text += f"\n{card.confusion}\n\n" + _table(("", *labels), counts)
     return text
 

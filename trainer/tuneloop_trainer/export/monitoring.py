@@ -63,7 +63,7 @@ def monitoring_profile(
     found = [_number(name, of_rows) for name in (*TEXT_FEATURES, *features.numbers)]
     found += [_profile(name, choice_bins(choices(labels)), of_rows) for name, choices in features.choices.items()]
     return MonitoringProfile(
-        task=inputs.settings.task,
+        task=inputs.settings.task_id,
         labels=labels,
         temperature=temperature,
         split=SPLIT,

@@ -95,8 +95,10 @@ def _agreement(
     fp32, int8 = (OnnxSession(folder / name) for name in (ONNX_FP32, ONNX_INT8))
     same = total = 0
     for inputs, labels in _batches(held_out, task=task, pad_token_id=pad_token_id):
-        first, second = (task.target_values(model(**inputs), labels).argmax(dim=-1) for model in (fp32, int8))
-        same += int((first == second).sum())
+        first, second = (
+            task.choose(task.target_values(model(**inputs), labels).float().numpy()) for model in (fp32, int8)
+        )
+        same += int((first == second).reshape(len(first), -1).all(axis=1).sum())
         total += len(first)
     return same / total
 

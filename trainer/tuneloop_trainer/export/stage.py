@@ -175,7 +175,7 @@ def _manifest(
 ) -> Manifest:
     return Manifest(
         name=config.job.name,
-        task=config.settings.task,
+        task=config.settings.task_id,
         base_model=config.settings.model.uri,
         labels=prepared.resolved.labels,
         max_tokens=prepared.resolved.max_tokens,

@@ -74,10 +74,10 @@ def _longest(lengths: NDArray[np.int64]) -> int:
 
 
 def _of_labels(labels: NDArray[np.int64], targets: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
-    """Return the shortest row of each of a few labels. labels: class ids of the split's targets, [M]."""
+    """Return the shortest row of each of a few labels, or sets of labels. labels: those of the split's targets, as `Task.target_labels` returns them."""
     row_of_target = np.repeat(np.arange(len(targets)), targets)
     by_length = np.argsort(lengths[row_of_target], kind="stable")
-    _, first = np.unique(labels[: len(row_of_target)][by_length], return_index=True)
+    _, first = np.unique(labels[: len(row_of_target)][by_length], axis=0, return_index=True)
     rows = row_of_target[by_length][first]
     return [int(row) for row in rows[:_LABELS] if lengths[row] <= _MOST_TOKENS]
 

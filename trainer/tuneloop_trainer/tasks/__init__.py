@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
 
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.tasks.task import Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (TEXT_CLASSIFICATION, TOKEN_CLASSIFICATION)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (TEXT_CLASSIFICATION, MULTI_LABEL_CLASSIFICATION, TOKEN_CLASSIFICATION)
+}
+"""By `Settings.task_id`."""
 
 
 def task_of(settings: Settings) -> Task:
     """Return the task of a job. Raises ConfigError if this trainer does not know it."""
-    if settings.task not in TASKS:
-        raise ConfigError(f"spec.task: {settings.task} is not known", hint=f"this trainer knows {', '.join(TASKS)}")
-    return TASKS[settings.task]
+    if settings.task_id not in TASKS:
+        raise ConfigError(f"spec.task: {settings.task_id} is not known", hint=f"this trainer knows {', '.join(TASKS)}")
+    return TASKS[settings.task_id]

@@ -52,7 +52,7 @@ class Batch:
     inputs: dict[str, NDArray[np.int64]]
     """Arguments of the model's forward call, [B, T] each, padded on the right: `input_ids`, `attention_mask`."""
     labels: NDArray[np.int64]
-    """What `loss_sum` compares with: [B] or [B, T]; IGNORED where a token is no target."""
+    """What `loss_sum` compares with: [B], [B, C] or [B, T]; IGNORED where a token is no target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Baseline:
 
     name: str
     predicted: NDArray[np.int64]
-    """[M] class ids."""
+    """What it chooses for each target, as `Task.choose` returns it."""
     description: str | None = None
     """Name of the chosen variant, where the baseline chose among several."""
 
@@ -90,8 +90,10 @@ class CardTexts:
     """Class names, safe for Markdown → what the model does, in a sentence or two."""
     unit: str
     """What a class is counted in on the test split: `test rows`."""
-    confusion: str
-    """Sentence above the confusion matrix."""
+    confusion: str | None
+    """Sentence above the confusion matrix; None: there is none."""
+    function: str
+    """What makes probabilities of logits: `softmax` or `sigmoid`."""
     calibrated: str
     """What the calibration error is measured on: `test rows`."""
     limits: tuple[str, ...]
@@ -105,7 +107,7 @@ class Task:
     """What a task is. Fields are added here as more tasks need them; a task gives all of them."""
 
     name: str
-    """Hugging Face task id, as in `spec.task`."""
+    """`Settings.task_id`: the Hugging Face task id, as in `spec.task`, and perhaps a problem type behind a slash."""
     auto_class: str
     """Class of transformers that loads the model, such as `AutoModelForTokenClassification`."""
     architectures: str
@@ -126,7 +128,7 @@ class Task:
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
     target_labels: Callable[[TokenizedSplit], NDArray[np.int64]]
-    """Split → class ids of all its targets, [M]; row i has `split.targets[i]` of them."""
+    """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C]; row i has `split.targets[i]` targets."""
 
     loss_sum: Callable[[Any, Tensor, float], Tensor]
     """(model output, labels, label smoothing) → the SUM of the loss over the targets, float32."""
@@ -140,12 +142,16 @@ class Task:
     metrics: Callable[[Predictions, Sequence[str]], dict[str, float]]
     """(predictions, class names) → the metrics during training: `loss`, `accuracy` of the targets, and those that the task's users know."""
     evaluate: Evaluate
+    choose: Callable[[NDArray[np.float32]], NDArray[np.int64]]
+    """Logits [M, C] → what the model chooses: class ids [M], or 0 and 1 for each label, [M, C]."""
+    calibration_error: Callable[[Predictions, float], float]
+    """(predictions, temperature) → how far its confidence is from the share of right answers."""
     score: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
-    """(test predictions, other class ids [M], class names, bootstrap) → the primary metric of these class ids on the same rows."""
+    """(test predictions, other choices, class names, bootstrap) → the primary metric of these class ids on the same rows."""
     gain: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
-    """(test predictions, a baseline's class ids [M], class names, bootstrap) → primary metric of the model minus that of the baseline, paired by row."""
+    """(test predictions, a baseline's choices, class names, bootstrap) → primary metric of the model minus that of the baseline, paired by row."""
     paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]]
-    """(test predictions, another model's class ids [M], class names) → what each row adds to the primary metric of both: of all rows, then of each slice."""
+    """(test predictions, another model's choices, class names) → what each row adds to the primary metric of both: of all rows, then of each slice."""
     fit_baselines: FitBaselines
     rival: str
     """Name of the baseline that the model is to beat."""
@@ -154,3 +160,8 @@ class Task:
     features: TaskFeatures
     """What servers count of the model's answers; the logits that it takes are those of a row's targets."""
     card: CardTexts
+
+    @property
+    def hub_id(self) -> str:
+        """Hugging Face task id."""
+        return self.name.partition("/")[0]

@@ -12,6 +12,7 @@ import numpy as np
 from tuneloop_api.features.text_classification import TEXT_CLASSIFICATION_FEATURES
 from tuneloop_trainer.dataset.shards import LABELS, open_split, read_texts
 from tuneloop_trainer.dataset.splits import SPLITS
+from tuneloop_trainer.evaluation.calibration import class_calibration_error
 from tuneloop_trainer.evaluation.classification import (
     evaluate_rows,
     paired_rows,
@@ -20,6 +21,7 @@ from tuneloop_trainer.evaluation.classification import (
     row_metrics,
 )
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
+from tuneloop_trainer.evaluation.predictions import likeliest_class
 from tuneloop_trainer.tasks.padding import padded_inputs
 from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
 
@@ -40,6 +42,14 @@ def _text_of(row: Row) -> str:
 
 def _encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) -> list[EncodedRow]:
     """Return each row `{"text": str, "label": str}` as tokens, with the class id as row column `labels`."""
+    return [
+        EncodedRow(input_ids=ids, row_columns={LABELS: label_ids[row["label"]]})
+        for row, ids in zip(rows, encoded_texts(tokenizer, rows), strict=True)
+    ]
+
+
+def encoded_texts(tokenizer: Any, rows: Sequence[Row]) -> list[NDArray[np.int32]]:
+    """Return the tokens of each row's text, [T] each, with special tokens."""
     encoded = tokenizer(
         [row["text"] for row in rows],
         add_special_tokens=True,
@@ -47,10 +57,7 @@ def _encode(tokenizer: Any, rows: Sequence[Row], label_ids: Mapping[str, int]) -
         return_token_type_ids=False,
         verbose=False,
     )
-    return [
-        EncodedRow(input_ids=np.array(ids, dtype=np.int32), row_columns={LABELS: label_ids[row["label"]]})
-        for row, ids in zip(rows, encoded["input_ids"], strict=True)
-    ]
+    return [np.array(ids, dtype=np.int32) for ids in encoded["input_ids"]]
 
 
 def _target_labels(split: TokenizedSplit) -> NDArray[np.int64]:
@@ -95,9 +102,9 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
     chosen = sampled(len(train_labels))
     cut = cut_length(len(chosen))
     linear = tfidf_linear(
-        Texts(texts=_texts(dataset, "train", cut=cut, chosen=chosen), labels=train_labels[chosen]),
-        Texts(texts=_texts(dataset, "validation", cut=cut), labels=_target_labels(validation)),
-        _texts(dataset, "test", cut=cut),
+        Texts(texts=texts_of_split(dataset, "train", cut=cut, chosen=chosen), labels=train_labels[chosen]),
+        Texts(texts=texts_of_split(dataset, "validation", cut=cut), labels=_target_labels(validation)),
+        texts_of_split(dataset, "test", cut=cut),
         seed=seed,
         beat=beat,
     )
@@ -107,7 +114,8 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
     ]
 
 
-def _texts(dataset: Path, split: str, *, cut: int, chosen: NDArray[np.int64] | None = None) -> list[str]:
+def texts_of_split(dataset: Path, split: str, *, cut: int, chosen: NDArray[np.int64] | None = None) -> list[str]:
+    """Return the texts of a split, each cut to so many characters. chosen: indexes of the rows that are wanted; None: all."""
     wanted = None if chosen is None else set(chosen.tolist())
     numbered = enumerate(read_texts(dataset, split))
     return [text[:cut] for index, (_, text, _) in numbered if wanted is None or index in wanted]
@@ -151,6 +159,8 @@ TEXT_CLASSIFICATION = Task(
     primary_metric="accuracy",
     metrics=row_metrics,
     evaluate=evaluate_rows,
+    choose=likeliest_class,
+    calibration_error=class_calibration_error,
     score=row_accuracy,
     gain=row_accuracy_gain,
     paired=paired_rows,
@@ -163,6 +173,7 @@ TEXT_CLASSIFICATION = Task(
         summary=_summary,
         unit="test rows",
         confusion="Test rows by true class (line) and predicted class (column):",
+        function="softmax",
         calibrated="test rows",
         limits=(
             "Every text gets one of the classes, also one that fits none; a low calibrated confidence is the only sign.",

@@ -19,7 +19,9 @@ import numpy as np
 
 from tuneloop_api.features.token_classification import TOKEN_CLASSIFICATION_FEATURES
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split, read_manifest, read_rows
+from tuneloop_trainer.evaluation.calibration import class_calibration_error
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
+from tuneloop_trainer.evaluation.predictions import likeliest_class
 from tuneloop_trainer.evaluation.spans import (
     OUTSIDE,
     evaluate_spans,
@@ -218,6 +220,8 @@ TOKEN_CLASSIFICATION = Task(
     primary_metric="span_f1",
     metrics=span_metrics,
     evaluate=evaluate_spans,
+    choose=likeliest_class,
+    calibration_error=class_calibration_error,
     score=span_f1,
     gain=span_f1_gain,
     paired=paired_spans,
@@ -230,6 +234,7 @@ TOKEN_CLASSIFICATION = Task(
         summary=_summary,
         unit="test spans",
         confusion="Test words by true tag (line) and predicted tag (column):",
+        function="softmax",
         calibrated="words of the test rows",
         limits=(
             "A span counts as found only if its first word, its last word and its type are right.",

@@ -10,7 +10,6 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from pydantic.alias_generators import to_camel
 
 from tuneloop_api.v1alpha1.common import (
     Cpu,
@@ -32,7 +31,8 @@ from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
-from tuneloop_api.v1alpha1.fine_tune_job.training import TASK_OF_METRIC, Method, Training
+from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
+from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
 from tuneloop_api.v1alpha1.pods import PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
@@ -108,29 +108,6 @@ def _is_lora(method: Method | None) -> bool:
     return method is None or method.type in {None, "lora"}
 
 
-def _metrics_fit(spec: FineTuneJobSpec, *, stopping: bool) -> bool:
-    training = spec.training or Training()
-    watched = training.early_stopping.metric if training.early_stopping else None
-    metric = watched if stopping else training.best_metric
-    return metric is None or TASK_OF_METRIC.get(metric, spec.task) == spec.task
-
-
-def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
-    """A metric may be named only for the task that it belongs to."""
-    tasks = sorted(set(TASK_OF_METRIC.values()))
-    per_task = (
-        f"(self.{field} in {[name for name, owner in TASK_OF_METRIC.items() if owner == task]} && self.task != '{task}')"
-        for task in tasks
-    )
-    return Rule(
-        field=field,
-        reason="FieldValueForbidden",
-        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification; span_f1, span_precision or span_recall for token-classification",
-        cel=f"!({has}) || !({' || '.join(per_task)})",
-        holds=lambda spec: _metrics_fit(spec, stopping=stopping),
-    )
-
-
 def _compares(spec: FineTuneJobSpec) -> bool:
     return spec.evaluation is not None and spec.evaluation.compare_with is not None
 
@@ -141,33 +118,6 @@ def _keeps_its_test_rows(data: Data) -> bool:
 
 def _least_nodes(scheduling: Scheduling | None) -> int:
     return (scheduling and scheduling.min_nodes) or 1
-
-
-class TaskOptions(SpecModel):
-    """Settings of some tasks; each field names the task that it applies to."""
-
-    tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] | None = None
-    """How the tags of the rows mark spans of words: `iob1` begins a span with B only behind a span of its type, `iob2` always, `bioes` marks ends and single words too, and
-    `auto` finds out from the tags. IOB1 is brought to IOB2. Applies only to `task: token-classification`. Default: `auto`."""
-    label_all_tokens: bool | None = None
-    """Whether all tokens of a word learn its tag, and not the first token alone; measurements count words in any case. Applies only to `task: token-classification`.
-    Default: false."""
-
-
-def _task_option(field: str, *, task: str) -> Rule:
-    """Return the rule that a field of `taskOptions` (Python name) is given only for its task."""
-    path = f"taskOptions.{to_camel(field)}"
-
-    def holds(spec: FineTuneJobSpec) -> bool:
-        return spec.task == task or spec.task_options is None or getattr(spec.task_options, field) is None
-
-    return Rule(
-        field=path,
-        reason="FieldValueForbidden",
-        message=f"applies only to task: {task}; leave it out",
-        cel=f"!has(self.taskOptions) || !has(self.{path}) || self.task == '{task}'",
-        holds=holds,
-    )
 
 
 class FineTuneJobSpec(PodOptions):
@@ -221,6 +171,11 @@ class FineTuneJobSpec(PodOptions):
     output: Output | None = None
     """Which checkpoint is published, and in which form. For example `{checkpoint: last}`."""
 
+    @property
+    def task_id(self) -> str:
+        """Name of what the model does, as artifacts carry it."""
+        return task_id(self.task, self.task_options.problem_type if self.task_options else None)
+
     rules = (
         Rule(
             field="output.mergeAdapter",
@@ -243,14 +198,7 @@ class FineTuneJobSpec(PodOptions):
             cel="!has(self.evaluation) || !has(self.evaluation.compareWith) || has(self.data.test) || !has(self.data.split) || self.data.split.?method.orValue('hash') == 'hash'",
             holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
-        _task_option("tag_scheme", task="token-classification"),
-        _task_option("label_all_tokens", task="token-classification"),
-        _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
-        _metric_rule(
-            "training.earlyStopping.metric",
-            has="has(self.training) && has(self.training.earlyStopping) && has(self.training.earlyStopping.metric)",
-            stopping=True,
-        ),
+        *task_rules(),
         Rule(
             field="scheduling.minNodes",
             message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",

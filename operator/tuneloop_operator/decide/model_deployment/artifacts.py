@@ -54,8 +54,8 @@ def _model(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
     if observed.source is None:
         return "JobNotFound", f"there is no FineTuneJob {name} in this namespace"
     runtime = observed.deployment.spec.runtime
-    if runtime is not None and runtime.type == "VLLM" and observed.source.spec.task not in TASKS_OF_VLLM:
-        task = f"FineTuneJob {name} trains for {observed.source.spec.task}"
+    if runtime is not None and runtime.type == "VLLM" and observed.source.spec.task_id not in TASKS_OF_VLLM:
+        task = f"FineTuneJob {name} trains for {observed.source.spec.task_id}"
         return (
             "TaskNotServed",
             f"{task}, runtime.type: VLLM serves {', '.join(TASKS_OF_VLLM)}; set runtime.type: Builtin",

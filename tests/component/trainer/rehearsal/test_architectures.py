@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = [
     *(("text-classification", name) for name in ("albert", "bart", "bert", "distilbert", "electra", "gpt2", "llama", "modernbert", "mpnet", "t5", "xlnet")),
+    *(("text-classification/multi-label", name) for name in ("bert", "t5")),
     *(("token-classification", name) for name in ("deberta-v2", "roberta")),
 ]  # fmt: skip
 LARGE = [
@@ -52,13 +53,20 @@ def rows(task: str) -> list[dict[str, Any]]:
     for number in range(60):
         text = words[number % 50 : number % 50 + 2 + number % 7]
         tags = ["B-A" if place % 3 else "O" for place in range(len(text))]
-        is_text = task == "text-classification"
-        found.append({"text": " ".join(text), "label": "ab"[number % 2]} if is_text else {"tokens": text, "tags": tags})
+        found.append(
+            {
+                "text-classification": {"text": " ".join(text), "label": "ab"[number % 2]},
+                "text-classification/multi-label": {"text": " ".join(text), "label": [*"ab"[: number % 3]]},
+                "token-classification": {"tokens": text, "tags": tags},
+            }[task]
+        )
     return found
 
 
 def config_for(folder: Path, model: Path, task: str, **settings: Any) -> Any:
-    return run_config(folder, model=model, task=task, sources=[folder / "rows.jsonl"], **settings)
+    name, _, problem = task.partition("/")
+    options = {"taskOptions": {"problemType": problem}} if problem else {}
+    return run_config(folder, model=model, task=name, sources=[folder / "rows.jsonl"], **options, **settings)
 
 
 def save_tokenizer_with_end(folder: Path) -> None:
@@ -75,7 +83,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PrepareResul
     """One small data set for each task; all tiny models have the same tokenizer."""
     results = {}
     for task in TASKS:
-        folder = tmp_path_factory.mktemp(task)
+        folder = tmp_path_factory.mktemp(task.replace("/", "-"))
         save_base(folder / "model", "bert")
         save_tokenizer_with_end(folder / "model")
         (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(task)))

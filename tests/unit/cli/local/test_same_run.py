@@ -23,7 +23,7 @@ FINE_TUNE_JOB = LOCAL_KINDS["FineTuneJob"]
 
 TRAINS = """
     model.uri model.revision model.labels
-    task taskOptions.tagScheme taskOptions.labelAllTokens
+    task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens
     data.train.uri data.train.split data.train.limit data.train.cutoff data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
     data.train.labelRule.above data.train.labelRule.names data.train.labelRule.dropWithin
     data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.columns.text data.validation.columns.label
@@ -100,6 +100,9 @@ def test_every_field_of_the_spec_is_sorted_in() -> None:
     assert len(TRAINS.split() + PLACES.split() + FREE.split()) == len(LEAVES)
 
 
+OF_TOKENS = "taskOptions.tagScheme taskOptions.labelAllTokens"
+
+
 def values_of(node):
     if node["type"] == "array":
         return [good(resolve(SCHEMA, node["items"]))[:length] for length in (1, 2)]
@@ -130,7 +133,7 @@ def manifests_with(field):
         inner["uri"] = "feedback://reviews"
     tokens = {"task": "token-classification"}
     for value in (*VALUES.get(last, values_of(LEAVES[field])), None):
-        for changed in ({}, tokens) if field.startswith("taskOptions") else ({},):
+        for changed in ({}, tokens) if field in OF_TOKENS.split() else ({},):
             inner[last] = value
             if value is None:
                 del inner[last]

@@ -183,19 +183,20 @@ def test_a_check_that_has_passed_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("task", "reason", "commands"),
     [
-        ("text-classification", "ArtifactFound", [["vllm", "serve"]]),
-        ("token-classification", "TaskNotServed", []),
+        ({"task": "text-classification"}, "ArtifactFound", [["vllm", "serve"]]),
+        ({"task": "text-classification", "taskOptions": {"problemType": "multi-label"}}, "TaskNotServed", []),
+        ({"task": "token-classification"}, "TaskNotServed", []),
     ],
 )
 def test_vllm_gets_no_model_that_it_cannot_serve(
-    harness: OperatorHarness, task: str, reason: str, commands: list[list[str]]
+    harness: OperatorHarness, task: dict[str, Any], reason: str, commands: list[list[str]]
 ) -> None:
     async def life() -> None:
         metadata = {"name": "api", "namespace": "team-a"}
         spec = {"model": {"fineTuneJobRef": {"name": "reviews"}}, "image": "a", "runtime": {"type": "VLLM"}}
         body = {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": spec}
         harness.cluster.add(body)
-        harness.submit(suspend=True, task=task)
+        harness.submit(suspend=True, **task)
         artifact = {"uri": "pvc://models/a", "digest": "sha256:" + "b" * 64, "sizeBytes": 1, "formats": ["safetensors"]}
         complete = {"type": "Complete", "status": "True", "reason": "Reported", "message": "", "lastTransitionTime": harness.stamp()}  # fmt: skip
         harness.cluster.change(harness.job(), status={"artifact": artifact, "conditions": [complete]})

@@ -52,6 +52,12 @@ def test_what_stands_in_two_splits_is_reported():
 
 @pytest.mark.parametrize(("classes", "end"), [(10, "c9 1 (10.0%)"), (12, "c9 1 (8.3%) and 2 more classes")])
 def test_of_many_classes_the_first_ten_are_named(classes, end):
-    line = summary(report(classes={"train": {f"c{number}": 1 for number in range(classes)}})).splitlines()[1]
+    counts = {f"c{number}": 1 for number in range(classes)}
+    line = summary(report(rows={"train": classes}, classes={"train": counts})).splitlines()[1]
     assert line.startswith("  train: c0 1 (")
     assert line.endswith(end)
+
+
+def test_rows_of_several_labels_count_for_each_of_them():
+    line = summary(report(rows={"train": 4}, classes={"train": {"joy": 4, "love": 1}})).splitlines()[1]
+    assert line == "  train: joy 4 (100.0%), love 1 (25.0%)"

@@ -33,7 +33,7 @@ _OF_THE_LABEL = frozenset(
 def parse(row: RawRow, *, rule: LabelRuleSettings | None, known: Mapping[str, str] | None) -> Row | Unusable | LeftOut:
     """Return the row's text and class. `known`: from `known_classes`."""
     text, value = row.cells
-    if (problem := _problem_of(text)) is not None:
+    if (problem := problem_of_text(text)) is not None:
         return Unusable(problem, excerpt_of("" if text is None else text))
     label = class_of(value, rule=rule, known=known)
     if label is None:
@@ -60,7 +60,8 @@ def _refuse_other_classes(source: SourceToParse, known: Mapping[str, str] | None
     )
 
 
-def _problem_of(text: object) -> BadReason | None:
+def problem_of_text(text: object) -> BadReason | None:
+    """Return why a value is no text that can be read; None if it is one."""
     if text is None or text == "":
         return BadReason.MISSING_TEXT
     if not isinstance(text, str):

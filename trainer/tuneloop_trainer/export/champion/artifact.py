@@ -52,7 +52,7 @@ def open_champion(config: RunConfig, *, labels: Sequence[str]) -> Champion | Non
             f"{FIELD}: {asked.uri} is no whole artifact: {error.message}",
             hint="give the folder that holds manifest.json, and in digest the sha256 that status.artifact of its job shows",
         ) from error
-    _require_same(manifest, task=config.settings.task, labels=labels, uri=asked.uri)
+    _require_same(manifest, task=config.settings.task_id, labels=labels, uri=asked.uri)
     champion = Champion(folder=folder, manifest=manifest)
     if (champion.model / WEIGHTS_INDEX).is_file():
         indexed_weights(champion.model / WEIGHTS_INDEX, uri=asked.uri)

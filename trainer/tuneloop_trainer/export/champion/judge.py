@@ -20,7 +20,6 @@ from tuneloop_api.statistics.challenger import (
     non_inferiority,
     sentence,
 )
-from tuneloop_trainer.evaluation.calibration import expected_calibration_error
 from tuneloop_trainer.evaluation.paired_scores import PairedResult, compare_scores
 from tuneloop_trainer.export.champion.rows import RECENT
 
@@ -61,7 +60,7 @@ def judge_set(
 ) -> tuple[ComparedSet, SetVerdict]:
     """Return what was found of a set, and its verdict. is_decisive: the set says whether the challenger is better; else, that it is not inferior."""
     task, rules = judging.task, judging.rules
-    whole, *slices = task.paired(challenger.predictions, champion.predictions.predicted, judging.labels)
+    whole, *slices = task.paired(challenger.predictions, task.choose(champion.predictions.values), judging.labels)
     groups = _several(rows.groups)
     result = compare_scores(whole, groups=groups, bootstrap=judging.bootstrap, level=LEVEL)
     verdict = (improvement if is_decisive else non_inferiority)(result.gain, rules)
@@ -78,8 +77,8 @@ def judge_set(
         method=result.method,
         champion_interval=_estimate(champion.predictions, challenger.predictions, judging),
         challenger_interval=_estimate(challenger.predictions, challenger.predictions, judging),
-        champion_calibration_error=_calibration_error(champion),
-        challenger_calibration_error=_calibration_error(challenger),
+        champion_calibration_error=_calibration_error(champion, task),
+        challenger_calibration_error=_calibration_error(challenger, task),
         slices=compared,
     )
     # a champion that recent rows have left leans to some classes, and finds more of these than a better model does
@@ -121,14 +120,12 @@ def _several(groups: Integers | None) -> Integers | None:
 
 
 def _estimate(model: Predictions, truth: Predictions, judging: Judging) -> Estimate:
-    found = judging.task.score(truth, model.predicted, judging.labels, judging.bootstrap)
+    found = judging.task.score(truth, judging.task.choose(model.values), judging.labels, judging.bootstrap)
     return Estimate(value=found.value, low=found.low, high=found.high)
 
 
-def _calibration_error(model: Model) -> float:
-    found = model.predictions
-    error = expected_calibration_error(found.values, found.labels, temperature=model.temperature)
-    return round(error, _DIGITS)
+def _calibration_error(model: Model, task: Task) -> float:
+    return round(task.calibration_error(model.predictions, model.temperature), _DIGITS)
 
 
 def _noun(rows: int, name: str) -> str:

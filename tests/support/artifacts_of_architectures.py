@@ -1,6 +1,8 @@
-"""An artifact with a random model of any architecture."""
+"""Artifacts with a random model of any architecture, for tests of the server."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import transformers
@@ -12,10 +14,22 @@ from transformers import PreTrainedTokenizerFast
 from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_server.tasks import TASKS
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tuneloop_api.contract.artifact import Manifest
+
 MAX_TOKENS = 24
 
 
-def save_artifact(folder, model_type, *, task="text-classification", padding_side="right", **options):
+def save_artifact(
+    folder: Path,
+    model_type: str,
+    *,
+    task: str = "text-classification",
+    padding_side: Literal["left", "right"] = "right",
+    **options: Any,
+) -> Manifest:
     """Write an artifact with a random model of an architecture; return its manifest."""
     labels = ("no", "yes")
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))

@@ -1,0 +1,190 @@
+"""What the task of a FineTuneJob has besides its name: its options, and the rules that hold other fields of the spec to the task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pydantic.alias_generators import to_camel
+
+from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEM_OF_METRIC, TASK_OF_METRIC
+from tuneloop_api.wire.model import SpecModel
+from tuneloop_api.wire.rules import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tuneloop_api.v1alpha1.fine_tune_job.data import Data
+    from tuneloop_api.v1alpha1.fine_tune_job.training import Training
+
+
+def task_id(task: str, problem_type: str | None) -> str:
+    """Return the name of what a model does: the Hugging Face task id, and the problem type where it is not the usual one. For example `text-classification/multi-label`.
+
+    Artifacts carry it, so that a program that does not know the problem type refuses the model, and never answers by another one.
+    """
+    return task if problem_type in {None, "single-label"} else f"{task}/{problem_type}"
+
+
+class TaskOptions(SpecModel):
+    """Settings of some tasks; each field names the task that it applies to."""
+
+    problem_type: Literal["single-label", "multi-label"] | None = None
+    """How many labels a text has: `single-label` exactly one of the classes, `multi-label` any number of them, also none. Rows of several labels have a list in the label
+    column. Applies only to `task: text-classification`. Default: `single-label`."""
+    tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] | None = None
+    """How the tags of the rows mark spans of words: `iob1` begins a span with B only behind a span of its type, `iob2` always, `bioes` marks ends and single words too, and
+    `auto` finds out from the tags. IOB1 is brought to IOB2. Applies only to `task: token-classification`. Default: `auto`."""
+    label_all_tokens: bool | None = None
+    """Whether all tokens of a word learn its tag, and not the first token alone; measurements count words in any case. Applies only to `task: token-classification`.
+    Default: false."""
+
+
+class SpecWithTask(Protocol):
+    """What the rules read of a FineTuneJobSpec, which lies above this file."""
+
+    @property
+    def task(self) -> str:
+        """Hugging Face task id."""
+
+    @property
+    def task_options(self) -> TaskOptions | None:
+        """Settings of the task."""
+
+    @property
+    def data(self) -> Data:
+        """Where the rows are."""
+
+    @property
+    def training(self) -> Training | None:
+        """How long and how the model learns."""
+
+
+def _task_option(field: str, *, task: str) -> Rule:
+    """Return the rule that a field of `taskOptions` (Python name) is given only for its task."""
+    path = f"taskOptions.{to_camel(field)}"
+
+    def holds(spec: SpecWithTask) -> bool:
+        return spec.task == task or spec.task_options is None or getattr(spec.task_options, field) is None
+
+    return Rule(
+        field=path,
+        reason="FieldValueForbidden",
+        message=f"applies only to task: {task}; leave it out",
+        cel=f"!has(self.taskOptions) || !has(self.{path}) || self.task == '{task}'",
+        holds=holds,
+    )
+
+
+def _metric(spec: SpecWithTask, *, stopping: bool) -> str | None:
+    training = spec.training
+    if training is None:
+        return None
+    watched = training.early_stopping.metric if training.early_stopping else None
+    return watched if stopping else training.best_metric
+
+
+def _metrics_fit(spec: SpecWithTask, *, stopping: bool) -> bool:
+    metric = _metric(spec, stopping=stopping)
+    return metric is None or TASK_OF_METRIC.get(metric, spec.task) == spec.task
+
+
+_PROBLEM_TYPE = "(has(self.taskOptions) ? self.taskOptions.?problemType.orValue('single-label') : 'single-label')"
+
+
+def _problem_type(spec: SpecWithTask) -> str:
+    return (spec.task_options and spec.task_options.problem_type) or "single-label"
+
+
+def _problem_rule(field: str, *, has: str, stopping: bool) -> Rule:
+    """A metric of one problem type may be named only for it. Another task has a rule of its own (`_metric_rule`)."""
+
+    def holds(spec: SpecWithTask) -> bool:
+        metric = _metric(spec, stopping=stopping)
+        fits = metric is None or PROBLEM_OF_METRIC.get(metric, _problem_type(spec)) == _problem_type(spec)
+        return fits or spec.task != "text-classification"
+
+    per_problem = (
+        f"(self.{field} in {[name for name, owner in PROBLEM_OF_METRIC.items() if owner == problem]} && {_PROBLEM_TYPE} != '{problem}')"
+        for problem in sorted(set(PROBLEM_OF_METRIC.values()))
+    )
+    return Rule(
+        field=field,
+        reason="FieldValueForbidden",
+        message="must be a metric of the problem type: mcc for taskOptions.problemType: single-label; micro_f1 or weighted_f1 for multi-label; loss, accuracy or macro_f1 for both",
+        cel=f"!({has}) || self.task != 'text-classification' || !({' || '.join(per_problem)})",
+        holds=holds,
+    )
+
+
+def _with_several_labels(field: str, *, given: str, holds: Callable[[SpecWithTask], bool], why: str) -> Rule:
+    """A setting that texts with several labels do not have. given: whether it is there, in CEL; holds: whether it is not, in Python."""
+    return Rule(
+        field=field,
+        reason="FieldValueForbidden",
+        message=f"cannot be combined with taskOptions.problemType: multi-label: {why}; leave it out",
+        cel=f"{_PROBLEM_TYPE} != 'multi-label' || !({given})",
+        holds=lambda spec: _problem_type(spec) != "multi-label" or holds(spec),
+    )
+
+
+def _has_label_rules(data: Data) -> bool:
+    sources = [*data.train, *(data.validation or []), *(data.test or [])]
+    return any(source.label_rule is not None for source in sources)
+
+
+def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
+    """A metric may be named only for the task that it belongs to."""
+    tasks = sorted(set(TASK_OF_METRIC.values()))
+    per_task = (
+        f"(self.{field} in {[name for name, owner in TASK_OF_METRIC.items() if owner == task]} && self.task != '{task}')"
+        for task in tasks
+    )
+    return Rule(
+        field=field,
+        reason="FieldValueForbidden",
+        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels; span_f1, span_precision or span_recall for token-classification",
+        cel=f"!({has}) || !({' || '.join(per_task)})",
+        holds=lambda spec: _metrics_fit(spec, stopping=stopping),
+    )
+
+
+def task_rules() -> tuple[Rule, ...]:
+    """Return the rules of the spec that depend on the task."""
+    return (
+        _task_option("problem_type", task="text-classification"),
+        _task_option("tag_scheme", task="token-classification"),
+        _task_option("label_all_tokens", task="token-classification"),
+        _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
+        _metric_rule(
+            "training.earlyStopping.metric",
+            has="has(self.training) && has(self.training.earlyStopping) && has(self.training.earlyStopping.metric)",
+            stopping=True,
+        ),
+        _problem_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
+        _problem_rule(
+            "training.earlyStopping.metric",
+            has="has(self.training) && has(self.training.earlyStopping) && has(self.training.earlyStopping.metric)",
+            stopping=True,
+        ),
+        _with_several_labels(
+            "training.labelSmoothing",
+            given="has(self.training) && self.training.?labelSmoothing.orValue(0.0) > 0.0",
+            holds=lambda spec: spec.training is None or not spec.training.label_smoothing,
+            why="it spreads the probability of one label over the others",
+        ),
+        _with_several_labels(
+            "data.split.stratify",
+            given="has(self.data.split) && self.data.split.?stratify.orValue(false)",
+            holds=lambda spec: spec.data.split is None or not spec.data.split.stratify,
+            why="a row has several labels to stratify by",
+        ),
+        _with_several_labels(
+            "data",
+            given=" || ".join(
+                f"has(self.data.{split}) && self.data.{split}.exists(source, has(source.labelRule))"
+                for split in ("train", "validation", "test")
+            ),
+            holds=lambda spec: not _has_label_rules(spec.data),
+            why="a labelRule makes one of two labels of a number",
+        ),
+    )
