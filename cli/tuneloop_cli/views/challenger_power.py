@@ -40,7 +40,7 @@ def comparison_notes(spec: FineTuneJobSpec, rows: Mapping[str, int]) -> Iterator
     needed = ", ".join(_needed(gain, asked.min_improvement) for gain in GAINS)
     where = "recent" if given.recent else "golden"
     yield (
-        f"compareWith, minImprovement {asked.min_improvement:g}: a gain of {_points(GAINS)} points is found with {chance(REQUIRED_POWER)} on {needed} {where} rows"
+        f"compareWith, minImprovement {asked.min_improvement:g}: a gain of {_points(GAINS)} points is found with {chance(REQUIRED_POWER)} on {needed} {where} rows{_of_feedback(given)}"
     )
 
 
@@ -66,6 +66,10 @@ def _needed(gain: float, min_improvement: float) -> str:
 
 def _points(shares: tuple[float, ...]) -> str:
     return ", ".join(f"{100 * share:g}" for share in shares)
+
+
+def _of_feedback(given: CompareWith) -> str:
+    return "; 1 text in 10 of feedback is recent" if any(source.is_feedback for source in given.recent or ()) else ""
 
 
 def _assumption() -> str:

@@ -37,6 +37,11 @@ def test_with_a_recent_window_its_rows_find_the_gain() -> None:
     assert notes(recent=[{"uri": "pvc://models/week.csv"}])[1].endswith(" recent rows")
 
 
+def test_of_feedback_a_part_is_recent() -> None:
+    words = notes(recent=[{"uri": "pvc://models/week.csv"}, {"uri": "feedback://reviews"}])[1]
+    assert words.endswith(" recent rows; 1 text in 10 of feedback is recent")
+
+
 def test_a_gain_that_is_no_more_than_is_asked_for_is_never_found() -> None:
     assert "on no number of, no number of, " in notes(minImprovement=0.02)[1]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import FilesUri
-from tuneloop_api.v1alpha1.fine_tune_job.data import Source
+from tuneloop_api.v1alpha1.fine_tune_job.data import Source, feedback_rule
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.text_formats import DIGEST
 
@@ -28,8 +28,10 @@ class CompareWith(SpecModel):
     """Gain over the champion that must be proven, 0 to less than 1: the lower limit of the gain must exceed it, on the rows of `recent`, or on the test split without them.
     Default: 0. For example `0.01`."""
     recent: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
-    """Sources of recent labelled rows that no model was trained on, 1 to 64; rows whose text stands among those of training or validation are left out and counted.
-    Default: the test split decides alone. For example `[{uri: pvc://models/last-week.csv}]`."""
+    """Sources of recent labelled rows that no model was trained on, 1 to 64; rows whose text stands among those of training or validation are left out and counted. Of
+    `feedback://DEPLOYMENT` the texts of the test side, which no job trains on. Default: the test split decides alone. For example `[{uri: feedback://reviews}]`."""
+
+    rules = (feedback_rule("recent"),)
 
 
 class Evaluation(SpecModel):

@@ -113,7 +113,7 @@ def _teachers(deployment: ModelDeployment, jobs: Mapping[str, FineTuneJob | str]
     if retraining is None:
         return []
     template = jobs.get(retraining.job_template_ref.name) if retraining.job_template_ref else None
-    of_template = template.spec.data.feedback_deployments if isinstance(template, FineTuneJob) else []
+    of_template = template.spec.feedback_deployments if isinstance(template, FineTuneJob) else []
     added = (feedback_deployment(source.uri) for source in retraining.data or ())
     return sorted({*of_template, *(name for name in added if name is not None)})
 

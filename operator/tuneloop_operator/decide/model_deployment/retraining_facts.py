@@ -245,6 +245,6 @@ def _problem(observed: ObservedDeployment, template: FineTuneJob, *, settings: O
     deployments = observed.feedback_deployments
     refusals = (
         *job_refusals(spec, settings),
-        *feedback_refusals(spec.data, places=feedback_places(deployments), deployments=deployments),
+        *feedback_refusals(spec, places=feedback_places(deployments), deployments=deployments),
     )
     return f"{no_job}{message_of(refusals)}" if refusals else ""
