@@ -276,6 +276,7 @@ BAD_MANIFESTS = (
     bad_text("B13", "spec.evaluation.compareWith.uri", "hf://acme/model", f.FILES_URI),
     bad_text("B13", "spec.evaluation.compareWith.digest", "sha256:abc", f.DIGEST, spec__evaluation__compareWith__uri="pvc://a/b"),
     bad("B13", By.SCHEMA, "spec.evaluation.compareWith.margin", 0, "should be greater than 0", advice="must be greater than 0", spec__evaluation__compareWith__uri="pvc://a/b"),
+    bad("B13", By.SCHEMA, "spec.evaluation.compareWith.sliceMargin", 0, "should be greater than 0", advice="must be greater than 0", spec__evaluation__compareWith__uri="pvc://a/b"),
     bad("B13", By.SCHEMA, "spec.evaluation.compareWith.minImprovement", -0.1, "should be greater than or equal to 0", advice="must be at least 0", spec__evaluation__compareWith__uri="pvc://a/b"),
     bad("B21", By.RULE, "spec.feedback.storage", None, "must be given with storeInputs: sample and all", kind=DEPLOYMENT, spec__feedback={"storeInputs": "all"}),
     bad("B13", By.OPERATOR, "spec.evaluation.goldenSet.uri", "file:///etc/passwd", "file:// is a path of one machine", kind=DEPLOYMENT),

@@ -178,6 +178,8 @@ class CompareWithSettings(SettingsBlock):
     digest: str | None = None
     margin: float = 0.03
     min_improvement: float = 0.0
+    slice_margin: float | None = None
+    """None: twice the margin."""
     recent: list[SourceSettings] | None = None
 
 

@@ -72,7 +72,8 @@ def served(trained: Workspace) -> tuple[list[str], list[dict[str, float]], dict]
             for labels in post(url, {"inputs": texts, "parameters": {"top_k": 2}})
         ]
         deployment = json.loads(trained.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)
-        label(url, LABELLED)
+        for half in (LABELLED[:30], LABELLED[30:]):  # a request has 32 texts at most
+            label(url, half)
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) == 0

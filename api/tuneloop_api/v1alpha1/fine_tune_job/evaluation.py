@@ -23,7 +23,10 @@ class CompareWith(SpecModel):
     For example `sha256:9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c`."""
     margin: Annotated[float, Field(gt=0, lt=1)] | None = None
     """How much worse than the champion the result may be on the test split, in units of the metric, more than 0 and less than 1: the lower limit of the gain must exceed it.
-    A class or a type of spans that is proven to be worse by more blocks, too. Default: 0.03. For example `0.01`."""
+    Default: 0.03. For example `0.01`."""
+    slice_margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """How much worse than the champion the result may be on a class or a type of spans of the test split, more than 0 and less than 1: one that is proven to be worse by more
+    blocks. Default: twice `margin`. For example `0.1`."""
     min_improvement: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Gain over the champion that must be proven, 0 to less than 1: the lower limit of the gain must exceed it, on the rows of `recent`, or on the test split without them.
     Default: 0. For example `0.01`."""

@@ -46,7 +46,7 @@ PLACES = "storage.claim storage.subPath checkpoint.resume checkpoint.resumeFrom"
 FREE = """
     model.secretRef.name model.secretRef.key
     evaluation.bootstrapSamples evaluation.baselines evaluation.compareWith.uri evaluation.compareWith.digest evaluation.compareWith.margin
-    evaluation.compareWith.minImprovement evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
+    evaluation.compareWith.minImprovement evaluation.compareWith.sliceMargin evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
     evaluation.compareWith.recent.cutoff evaluation.compareWith.recent.window
     evaluation.compareWith.recent.columns.text evaluation.compareWith.recent.columns.label evaluation.compareWith.recent.columns.tokens
     evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names

@@ -38,13 +38,14 @@ def judged(
     is_decisive: bool = True,
     groups=None,
     margin: float = 0.03,
+    slice_margin: float | None = None,
     name: str = GOLDEN,
 ):
     rows = [{"text": f"text {number}", "label": LABELS[label]} for number, label in enumerate(TRUTH)]
     judging = Judging(
         task=TEXT_CLASSIFICATION,
         labels=LABELS,
-        rules=Rules(margin=margin, min_improvement=0.0),
+        rules=Rules(margin=margin, min_improvement=0.0, slice_margin=slice_margin),
         bootstrap=Bootstrap(resamples=500),
     )
     row_set = RowSet(name=name, rows=rows, groups=groups, left_out=0)
@@ -74,6 +75,23 @@ def test_a_class_of_the_recent_window_is_listed_and_blocks_nothing():
     found, verdict = judged(challenger, champion, name=RECENT)
     assert verdict.worse_slices == ()
     assert {part.name: part.verdict for part in found.slices} == {"negative": "NotInferior", "positive": "Worse"}
+
+
+@pytest.mark.parametrize(
+    ("slice_margin", "verdict", "words"),
+    [
+        pytest.param(None, "Inconclusive", "margin 0.06", id="twice the margin"),
+        pytest.param(0.03, "Worse", "margin 0.03", id="the margin itself"),
+        pytest.param(0.2, "NotInferior", "margin 0.2", id="a wide one"),
+    ],
+)
+def test_a_class_has_a_margin_of_its_own(slice_margin, verdict, words):
+    found, overall = judged(model(range(1, 40, 2)), model(range(0, 240, 2)), slice_margin=slice_margin)
+    positive = found.slices[1]
+    assert (positive.name, positive.gain, positive.verdict) == ("positive", -0.1, verdict)
+    assert f"{words}, " in positive.message
+    assert "margin 0.03, " in found.message
+    assert overall.worse_slices == (("positive",) if verdict == "Worse" else ())
 
 
 def test_slices_share_their_level():

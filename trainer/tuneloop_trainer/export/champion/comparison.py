@@ -107,6 +107,7 @@ def _comparison(
         metric=judging.task.primary_metric,
         margin=judging.rules.margin,
         min_improvement=judging.rules.min_improvement,
+        slice_margin=judging.rules.of_slices.margin,
         level=LEVEL,
         champion=champion,
         challenger=challenger,
@@ -158,7 +159,7 @@ def _splits(sets: list[RowSet], tokenizer: Any, champion: Champion, *, inputs: E
 
 
 def _rules(asked: CompareWithSettings) -> Rules:
-    return Rules(margin=asked.margin, min_improvement=asked.min_improvement)
+    return Rules(margin=asked.margin, min_improvement=asked.min_improvement, slice_margin=asked.slice_margin)
 
 
 def _summary(comparison: ModelComparison, *, digest: str, seconds: float) -> ComparisonSummary:

@@ -92,9 +92,10 @@ def _slice(
     scores: PairedScores, *, groups: Integers | None, judging: Judging, level: float, where: str
 ) -> ComparedSlice:
     result = compare_scores(scores, groups=groups, bootstrap=judging.bootstrap, level=level)
-    verdict = non_inferiority(result.gain, judging.rules)
+    rules = judging.rules.of_slices
+    verdict = non_inferiority(result.gain, rules)
     noun = f"{_noun(len(scores.rows), where)} of {scores.name}"
-    reason = sentence(noun, result.gain, verdict, metric=judging.task.primary_metric, rules=judging.rules)
+    reason = sentence(noun, result.gain, verdict, metric=judging.task.primary_metric, rules=rules)
     found = _found(result, rows=len(scores.rows), verdict=verdict, message=reason)
     return ComparedSlice(**found, name=str(scores.name))
 
