@@ -30,6 +30,9 @@ def comparison_notes(spec: FineTuneJobSpec, rows: Mapping[str, int]) -> Iterator
     if spec.task != "text-classification":
         yield "compareWith: how often it decides is not known before: the F1 of spans varies with the rows"
         return
+    if spec.training and spec.training.best_metric == "macro_f1":
+        yield "compareWith, by macro_f1 as training.bestMetric: how often it decides is not known before: it varies with the classes' shares and with what is confused"
+        return
     asked, golden = _with_defaults(given), rows["test"]
     equal = passes(golden, 0.0, margin=asked.margin)
     stopped = (1 - passes(golden, worse, margin=asked.margin) for worse in WORSE_BY)

@@ -12,12 +12,15 @@ from tuneloop_api.v1alpha1 import FineTuneJobSpec
 from tuneloop_cli.views.challenger_power import DISCORDANT, comparison_notes, passes, rows_needed
 
 
-def notes(rows: int = 1000, *, task: str = "text-classification", **beside: Any) -> list[str]:
+def notes(
+    rows: int = 1000, *, task: str = "text-classification", training: dict[str, Any] | None = None, **beside: Any
+) -> list[str]:
     spec = {
         "model": {"uri": "pvc://models/bert"},
         "task": task,
         "data": {"train": [{"uri": "pvc://models/reviews"}]},
         "evaluation": {"compareWith": {"uri": "pvc://models/served"} | beside},
+        **({"training": training} if training else {}),
     }
     return list(comparison_notes(FineTuneJobSpec.from_wire(spec), {"train": 8000, "validation": 1000, "test": rows}))
 
@@ -50,6 +53,12 @@ def test_the_spread_of_span_f1_is_not_known_before() -> None:
     assert notes(task="token-classification") == [
         "compareWith: how often it decides is not known before: the F1 of spans varies with the rows"
     ]
+
+
+def test_the_spread_of_macro_f1_is_not_known_before() -> None:
+    (note,) = notes(training={"bestMetric": "macro_f1"})
+    assert note.startswith("compareWith, by macro_f1 as training.bestMetric: how often it decides is not known before")
+    assert len(notes(training={"bestMetric": "accuracy"})) == 2
 
 
 def test_a_job_without_a_champion_has_no_such_notes() -> None:

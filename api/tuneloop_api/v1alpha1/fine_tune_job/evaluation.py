@@ -45,5 +45,6 @@ class Evaluation(SpecModel):
     baselines: bool | None = None
     """Whether simpler means are measured on the same rows: the majority class, TF-IDF with a linear classifier, and the model before training. Default: true."""
     compare_with: CompareWith | None = None
-    """The model that is served now: both models predict the same rows, and the verdict stands in `status.evaluation.comparison`. Default: no model.
+    """The model that is served now: both models predict the same rows, and the verdict stands in `status.evaluation.comparison`. They are compared in macro F1 where that is
+    `training.bestMetric`, else in the share of right answers, or the F1 of spans. Default: no model.
     For example `{uri: pvc://models/jobs/reviews-1a2b3c4d/artifact}`."""
