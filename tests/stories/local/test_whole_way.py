@@ -137,7 +137,7 @@ def test_what_clients_have_labelled_trains_the_next_model_and_judges_it_each_tex
     ended = trained.tuneloop("run", "-f", "retrained.yaml", **stand_ins.NONE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     notes = trained.tuneloop("logs", "retrained", "--stage", "prepare").stdout
-    assert "for 60 predictions, 0 of them without a text, 0 with a text and without a label; 48 rows are" in notes
+    assert "for 60 predictions, 0 of them without a text, 0 with a text and without a label; 49 rows are" in notes
     compared = trained.job("retrained")["status"]["evaluation"]["comparison"]
     assert [(found["name"], found["rows"]) for found in compared["sets"]][1:] == [("recent", 5)]
 

@@ -93,7 +93,7 @@ def facts_of(
         trigger_memories=memories,
         champion=_champion(observed, loop),
         recipe=recipe_of(deployment, template) if isinstance(template, FineTuneJob) else "",
-        template_problem=template if isinstance(template, str) else _problem(observed, template, settings=settings),
+        template_problem=template_problem(observed, settings=settings),
         refusal=_refusal(observed, loop.run.name) if loop.run else "",
         job=run_job(observed, loop.run.name) if loop.run else None,
         leftover=found.name if (found := leftover_job(observed, loop)) else "",
@@ -125,6 +125,12 @@ def template_of(observed: ObservedDeployment) -> FineTuneJob | str:
         if isinstance(found, str)
         else found
     )
+
+
+def template_problem(observed: ObservedDeployment, *, settings: OperatorSettings) -> str:
+    """Return why no job can be made of the template of runs; empty if one can."""
+    template = template_of(observed)
+    return template if isinstance(template, str) else _problem(observed, template, settings=settings)
 
 
 def revision_of(observed: ObservedDeployment, loop: Loop, *, settings: OperatorSettings) -> str:
