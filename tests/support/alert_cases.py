@@ -85,6 +85,12 @@ def coverage(predictions: int, share: float | None) -> Given:
     return found + ([] if share is None else [recorded("tuneloop:feedback_coverage:ratio", f"{share}x400")])
 
 
+def unwritten(**values: str) -> Given:
+    """Return how often each server could not write."""
+    name = "tuneloop_feedback_write_failures_total"
+    return [series(name, counts, pod=pod, revision="03ab") for pod, counts in values.items()]
+
+
 def failed(values: str, *, class_: str = "OutOfMemory", result: str = "Failed") -> Given:
     return [
         series(
@@ -227,6 +233,14 @@ CASES = {
             "a label for one in ten": coverage(5000, 0.1),
             "few predictions": coverage(500, 0.0),
             "days that are not mature": [],
+        },
+    ),
+    "TuneloopFeedbackNotWritten": Case(
+        fault=unwritten(a="0x10 0+12x50", b="0x60"),
+        similar={
+            "a disk that was full for some minutes": unwritten(a="0x35 0+12x3 36x30"),
+            "old files that cannot be removed, on many servers": unwritten(**dict.fromkeys("abcdefgh", "0x30 1x30")),
+            "rows are written": unwritten(a="0x60"),
         },
     ),
     "TuneloopOperatorDown": Case(

@@ -15,6 +15,7 @@ SECTIONS = (
     "Model servers",
     "Model servers: features",
     "Model servers: feedback",
+    "Model servers: rows of feedback",
     "Routers",
     "Operator: deployments",
     "Operator: baselines",
