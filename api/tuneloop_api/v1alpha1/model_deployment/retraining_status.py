@@ -18,7 +18,7 @@ RetrainingState: TypeAlias = Literal[
     "Idle", "Suspected", "Confirmed", "Blocked", "Training", "Evaluating", "Canary", "Promoting", "Baking"
 ]
 RetrainingBlock: TypeAlias = Literal[
-    "Suspended", "TemplateNotUsable", "RunInFlight", "RolloutInProgress", "Baking", "Cooldown", "NoNewData", "Budget", "DryRun",
+    "Suspended", "TemplateNotUsable", "RunInFlight", "RolloutInProgress", "Baking", "Cooldown", "NoNewData", "Budget", "ParallelRuns", "DryRun",
 ]  # fmt: skip
 RetrainingOutcome: TypeAlias = Literal[
     "Promoted", "Rejected", "RolledBack", "Failed", "NoNewData", "Superseded", "DryRun"

@@ -44,6 +44,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         retraining_jobs=jobs,
         feedback_deployments=deployments_named(store, namespace=namespace, names=_teachers(deployment, jobs)),
         retraining_graph=_graph(store, deployment),
+        runs_elsewhere=store.working_runs.besides(uid),
         router_pods=router_pods(children, mount_failures=facts.mount_failures),
         comparator_pods=comparator_pods(children),
         present=present_children(children, uid=uid),

@@ -94,6 +94,8 @@ def facts_of(
         champion=_champion(observed, loop),
         recipe=recipe_of(deployment, template) if isinstance(template, FineTuneJob) else "",
         template_problem=template_problem(observed, settings=settings),
+        runs_elsewhere=observed.runs_elsewhere,
+        most_parallel_runs=settings.max_parallel_retrainings,
         refusal=_refusal(observed, loop.run.name) if loop.run else "",
         job=run_job(observed, loop.run.name) if loop.run else None,
         leftover=found.name if (found := leftover_job(observed, loop)) else "",

@@ -45,6 +45,8 @@ class BlockedReason(StrEnum):
     NO_NEW_DATA = "NoNewData"
     """The last run found the data of an earlier one; after the cooldown the data are looked at again."""
     BUDGET = "Budget"
+    PARALLEL_RUNS = "ParallelRuns"
+    """As many runs of other deployments are at work as the operator allows."""
     DRY_RUN = "DryRun"
 
 
