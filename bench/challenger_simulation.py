@@ -2,7 +2,7 @@
 
 Each draw is a golden set and, where there is one, a recent window: rows that the challenger alone or the champion alone has right, multinomial. The verdict is that of the export.
 
-    PYTHONPATH=api .venv/bin/python bench/challenger_simulation.py --write docs/results.md    # 20 seconds of one core
+    PYTHONPATH=api .venv/bin/python bench/challenger_simulation.py --write docs/results.md    # a minute of one core
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuneloop_api.statistics.challenger import (
+    LEVEL,
     Rules,
     SetVerdict,
     Verdict,
@@ -39,6 +40,9 @@ GAINS = (-0.05, -0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03, 0.05)
 GOLDEN_ALONE = (250, 500, 1_000, 2_000, 5_000)
 RECENT = (250, 500, 1_000, 2_000)
 GOLDEN_BESIDE = 2_000
+CLASSES = (2, 5)
+LOSSES = (0.0, 0.03, 0.06, 0.09)
+"""Of one class; the others are as they were."""
 BEGIN, END = "<!-- bench/challenger_simulation.py writes from here -->", "<!-- to here -->"
 
 
@@ -79,6 +83,40 @@ def row(label: str, sets: list[tuple[int, float]]) -> str:
     return f"| {label} | {' | '.join(f'{share:.1f}' for share in (*shares, open_share))} |"
 
 
+def blocked(rows: int, classes: int, loss: float) -> tuple[float, float]:
+    """Return how often one of several equal classes of a golden set blocks, in percent: with the margin of the whole set, and with its own."""
+    of_class = rows // classes
+    generator = np.random.default_rng(zlib.crc32(repr((rows, classes, loss)).encode()))
+    counts = [drawn(of_class, -loss if number == 0 else 0.0, generator) for number in range(classes)]
+    is_worse = np.zeros((2, DRAWS), dtype=np.bool_)
+    for draws in counts:
+        for number, rules in enumerate((RULES, RULES.of_slices)):
+            is_worse[number] |= [
+                verdict_of_class(int(b), int(c), of_class, classes=classes, rules=rules) is Verdict.WORSE
+                for b, c in draws
+            ]
+    return 100 * is_worse[0].mean(), 100 * is_worse[1].mean()
+
+
+@functools.cache
+def verdict_of_class(challenger_only: int, champion_only: int, rows: int, *, classes: int, rules: Rules) -> Verdict:
+    """Return the verdict of a class."""
+    return non_inferiority(gain_of_pairs(challenger_only, champion_only, rows, level=LEVEL / classes), rules)
+
+
+def slices() -> Iterator[str]:
+    """Yield the lines of the table of slices."""
+    wide = RULES.of_slices.margin
+    yield "### Classes of a golden set"
+    yield f"| rows | classes, of equal size | true loss on one of them, points | blocks with margin {RULES.margin:g} | blocks with sliceMargin {wide:g} |"
+    yield "|---|---|---|---|---|"
+    for rows in GOLDEN_ALONE:
+        for classes in CLASSES:
+            for loss in LOSSES:
+                narrow, own = blocked(rows, classes, loss)
+                yield f"| {rows:,} | {classes} | {100 * loss:g} | {narrow:.1f} | {own:.1f} |"
+
+
 def section() -> Iterator[str]:
     """Yield the lines of the section."""
     heads = "promoted (Better) | rejected (NotBetter) | rejected (Worse) | Inconclusive |"
@@ -103,6 +141,8 @@ def section() -> Iterator[str]:
             (0.0, -0.05),
         ):
             yield row(f"{rows:,} | {100 * golden:+g} | {100 * recent:+g}", [(GOLDEN_BESIDE, golden), (rows, recent)])
+    yield ""
+    yield from slices()
 
 
 def main() -> None:

@@ -103,9 +103,10 @@ def coverage(predictions: int, share: float | None) -> Given:
     return found + ([] if share is None else [recorded("tuneloop:feedback_coverage:ratio", f"{share}x400")])
 
 
-def unwritten(values: str, *, pods: tuple[str, ...] = ("a",)) -> Given:
-    """Return the failed attempts of servers to write rows of feedback."""
-    return [series("tuneloop_feedback_write_failures_total", values, revision="03ab", pod=pod) for pod in pods]
+def unwritten(**values: str) -> Given:
+    """Return how often each server could not write."""
+    name = "tuneloop_feedback_write_failures_total"
+    return [series(name, counts, pod=pod, revision="03ab") for pod, counts in values.items()]
 
 
 def failed(values: str, *, class_: str = "OutOfMemory", result: str = "Failed") -> Given:
@@ -269,13 +270,11 @@ CASES = {
         },
     ),
     "TuneloopFeedbackNotWritten": Case(
-        fault=unwritten("0+12x60", pods=("a", "b")),
-        labels=REVISION,
+        fault=unwritten(a="0x10 0+12x50", b="0x60"),
         similar={
-            "a disk that was full for five minutes": unwritten("0x10 12+12x4 60x45"),
-            "a disk that has been full for ten minutes": unwritten("0x35 12+12x24"),
-            "servers that write": unwritten("0x60"),
-            "failures of yesterday": unwritten("7x60"),
+            "a disk that was full for some minutes": unwritten(a="0x35 0+12x3 36x30"),
+            "old files that cannot be removed, on many servers": unwritten(**dict.fromkeys("abcdefgh", "0x30 1x30")),
+            "rows are written": unwritten(a="0x60"),
         },
     ),
     "TuneloopOperatorDown": Case(

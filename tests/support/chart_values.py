@@ -167,6 +167,7 @@ VARIANTS = {
         "children": {"uid": 2147483647, "gid": 2147483647, "startDeadlineSeconds": 86400},
         "replicas": 10,
         "workers": 64,
+        "retraining": {"maxParallelRuns": 10000},
         "progress": {"port": 65535, "intervalSeconds": 3600, "writesPerSecond": 1000},
         "runAsUser": 2147483647,
         "terminationGracePeriodSeconds": 3600,

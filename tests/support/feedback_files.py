@@ -21,9 +21,17 @@ def of_side(side: int, number: int = 0) -> str:
     return [next(found) for _ in range(number + 1)][-1]
 
 
-def row(token: str, label: str | None = "good", *, text: str | None = "", at: float = NOON, source="client"):
+def row(
+    token: str,
+    label: str | None = "good",
+    *,
+    text: str | None = "",
+    at: float = NOON,
+    source="client",
+    predicted_at: float = NOON - HOUR,
+):
     return FeedbackRow(
-        predicted_at=NOON - HOUR,
+        predicted_at=predicted_at,
         labelled_at=at,
         revision="7d1f0b2c",
         predicted="good",

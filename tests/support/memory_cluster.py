@@ -39,6 +39,8 @@ class MemoryCluster:
         self.refused_phases: set[str] = set()
         """Phases of a status that the schema does not allow."""
         self.pods_take_their_time = False
+        self.statuses_take_their_time = False
+        """Whether other tasks get a turn before a status is written."""
         self.refused_pods: dict[str, str] = {}
         self.failed_mounts: dict[str, str] = {}
         """Message by the uid of a Job whose pods may not be created."""
@@ -147,6 +149,8 @@ class MemoryCluster:
 
     async def patch_status(self, manifest: Manifest, status: Manifest) -> Manifest:
         self._answer()
+        if self.statuses_take_their_time:
+            await asyncio.sleep(0)
         if status.get("phase") in self.refused_phases:
             raise Refused(f"status.phase: Unsupported value: {status['phase']}")
         self._require_version(manifest)

@@ -18,8 +18,10 @@ HOUR, DAY = 3600.0, 86_400.0
 class Retrained(Deployed):
     """The ModelDeployment `api`, whose template `reviews` rests."""
 
-    def __init__(self) -> None:
-        super().__init__(OperatorHarness(OperatorSettings(trainer_image="trainer:1", server_image="server:1")))
+    def __init__(self, **settings: Any) -> None:
+        """settings: further ones of the operator."""
+        given = {"trainer_image": "trainer:1", "server_image": "server:1"} | settings
+        super().__init__(OperatorHarness(OperatorSettings(**given)))
         self.created: list[str] = []
         """Names of the FineTuneJobs that the operator has created, one after another."""
         self.harness.cluster.watchers.append(self._note)

@@ -24,6 +24,7 @@ from tuneloop_trainer.data.tokenize import default_max_tokens
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError, StageError
 from tuneloop_trainer.export.champion.artifact import open_champion
+from tuneloop_trainer.export.champion.rows import recent_sources
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
@@ -103,6 +104,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
         lambda: preflight.require_room(shape, data=data),
         lambda: _require_origin(config),
         lambda: open_champion(config, labels=resolved.labels),
+        lambda: recent_sources(config, snapshots=scratch / "feedback"),
     ]
     if shape is not None:
         checks.append(lambda: preflight.memory(shape, resolved))

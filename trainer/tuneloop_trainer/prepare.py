@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
-from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_trainer.data.choose_format import choose_format
-from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.digest import dataset_digest
-from tuneloop_trainer.data.feedback.snapshot import snapshot_of
 from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
+from tuneloop_trainer.data.locate_source import BEGUN, located, snapshots_of
 from tuneloop_trainer.data.notes import feedback_notes
 from tuneloop_trainer.data.pipeline import STEPS, Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
@@ -27,7 +25,6 @@ from tuneloop_trainer.dataset.shards import REPORT
 from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.champion.preview import notes_on_champion
-from tuneloop_trainer.locate import DataFile, files_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.onnx_preview import notes_on_int8, refuse_too_large_for_onnx
 from tuneloop_trainer.preflight.preflight import Preflight
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_api.contract.run_config import RunConfig
-    from tuneloop_api.contract.settings import SourceSettings
+    from tuneloop_trainer.data.collect import LocatedSource
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.report import Reporter
 
@@ -50,7 +47,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     Raises ModelAccessError, DataError, ConfigError, StorageError: what is wrong, where, and what to do.
     """
     progress = PrepareProgress(reporter)
-    sources = locate_sources(config, snapshots=Path(config.paths.job_dir) / "feedback")
+    sources = locate_sources(config, snapshots=snapshots_of(config))
     with progress.part("checking the model", until=0.05):
         model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
         refuse_too_long(config.settings.data.max_tokens, model=model)
@@ -127,33 +124,10 @@ def locate_sources(config: RunConfig, *, snapshots: Path) -> list[LocatedSource]
     data = config.settings.data
     given = ((TRAIN, "train", data.train), (VALIDATION, "validation", data.validation), (TEST, "test", data.test))
     return [
-        _located(source, split=split, field=f"data.{name}[{index}]", config=config, snapshots=snapshots)
+        located(source, split=split, field=f"data.{name}[{index}]", config=config, snapshots=snapshots)
         for split, name, sources in given
         for index, source in enumerate(sources or ())
     ]
-
-
-def _located(source: SourceSettings, *, split: int, field: str, config: RunConfig, snapshots: Path) -> LocatedSource:
-    deployment = feedback_deployment(source.uri)
-    if deployment is None:
-        files = files_of(source, claims=config.paths.claims, field=field)
-        return LocatedSource(field=field, split=split, settings=source, files=files)
-    folder = (config.paths.feedback or {}).get(deployment)
-    if folder is None:
-        raise ConfigError(
-            f"{field}.uri: {source.uri}: the rows of feedback of {deployment} cannot be reached from here"
-        )
-    snapshot = snapshot_of(
-        Path(folder),
-        uri=source.uri,
-        field=field,
-        split=split,
-        cutoff=source.cutoff,
-        snapshots=snapshots,
-        run=config.fresh_run_id or "",
-    )
-    file = DataFile(path=snapshot.path, format="jsonl", name=source.uri)
-    return LocatedSource(field=field, split=split, settings=source, files=[file], feedback=snapshot.facts)
 
 
 def _rehearsed(config: RunConfig, result: PrepareResult, *, shape: ModelShape | None, model: PretrainedModel) -> str:
@@ -172,7 +146,7 @@ def _rehearsed(config: RunConfig, result: PrepareResult, *, shape: ModelShape | 
 
 def _forget_checkpoints(job: Path, *, run: str) -> None:
     """Remove the checkpoints of earlier runs, once: this run may prepare its data a second time, when it has checkpoints of its own."""
-    begun, folder = job / "RUN", job / "checkpoints"
+    begun, folder = job / BEGUN, job / "checkpoints"
     if begun.exists() and begun.read_text(encoding="utf-8") == run:
         return
     if folder.exists():

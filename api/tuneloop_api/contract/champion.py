@@ -95,6 +95,8 @@ class ModelComparison(MessageModel):
     metric: str
     margin: float
     min_improvement: float
+    slice_margin: float | None = None
+    """Margin of each slice; None: `margin`, as before releases that know another."""
     level: float
     """Most probability that a limit of a gain is wrong."""
     champion: ComparedModel

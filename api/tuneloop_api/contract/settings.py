@@ -50,6 +50,10 @@ class LabelRuleSettings(SettingsBlock):
     drop_within: float | None = None
 
 
+RECENT_WINDOW = "7d"
+"""Age of the feedback that `evaluation.compareWith.recent` reads, at most, where its source says nothing else."""
+
+
 class SourceSettings(SettingsBlock):
     """Rows from one file, folder or saved data set."""
 
@@ -60,6 +64,8 @@ class SourceSettings(SettingsBlock):
     limit: int | None = None
     cutoff: str | None = None
     """Of `feedback://` alone: the last moment of feedback that counts, RFC 3339; None: when `prepare` begins."""
+    window: str | None = None
+    """Of `feedback://` alone: predictions that were made within so long before `cutoff`; None: all, and as recent rows `RECENT_WINDOW`."""
 
 
 class ValidationSettings(SettingsBlock):
@@ -174,6 +180,8 @@ class CompareWithSettings(SettingsBlock):
     digest: str | None = None
     margin: float = 0.03
     min_improvement: float = 0.0
+    slice_margin: float | None = None
+    """None: twice the margin."""
     recent: list[SourceSettings] | None = None
 
 

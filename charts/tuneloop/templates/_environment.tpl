@@ -50,6 +50,10 @@ secret: {secretName: {{ .secret | quote }}, items: [{key: {{ .key | quote }}, pa
 {{- if .Values.children.allow.hostNetwork }}
 - {name: TUNELOOP_ALLOW_HOST_NETWORK, value: "true"}
 {{- end }}
+{{- with .Values.retraining.maxParallelRuns }}
+- name: TUNELOOP_MAX_PARALLEL_RETRAININGS
+  value: {{ . | int64 | quote }}
+{{- end }}
 {{- $defaults := dict }}
 {{- range $name, $value := .Values.children.defaults }}
 {{- if $value }}{{ $_ := set $defaults $name $value }}{{ end }}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.model import changed
+from tuneloop_cli.commands.known_objects import known_objects
 from tuneloop_cli.commands.load_arguments import only_manifest
 from tuneloop_cli.commands.validate import error_output, local_settings, refusal_of, run_trainer
 from tuneloop_cli.exits import Exit, TuneloopExit, require_choice
@@ -30,10 +31,11 @@ def show_plan(files: list[Path], *, folder: Path, output: str) -> None:
     assert isinstance(job, FineTuneJob)
     settings = local_settings()
     folders = Folders(root=folder.resolve())
-    refusal = refusal_of(loaded, folders=folders, settings=settings)
+    known = known_objects([loaded], folders=folders)
+    refusal = refusal_of(loaded, folders=folders, settings=settings, known=known)
     if refusal is not None:
         raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {refusal}")
-    completed = run_trainer("plan", job, loaded.manifest, folders=folders, settings=settings)
+    completed = run_trainer("plan", job, loaded.manifest, folders=folders, settings=settings, known=known)
     if completed.returncode != 0:
         raise TuneloopExit(Exit.BAD_INPUT, f"{loaded.file}: {error_output(completed)}")
     job_plan = JobPlan.from_wire(json.loads(completed.stdout))

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from tuneloop_api.contract.job_plan import JobPlan
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_cli.commands.artifact_problems import artifact_problems
+from tuneloop_cli.commands.known_objects import known_objects
 from tuneloop_cli.commands.load_arguments import manifests_in
+from tuneloop_cli.commands.loop_problems import loop_verdict
 from tuneloop_cli.exits import Exit, TuneloopExit
-from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.local.errors import ClaimMissing, FolderUnusable, NotAccepted
 from tuneloop_cli.local.feedback_places import places_of
 from tuneloop_cli.local.folders import require_claims
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_cli.manifests.load import LoadedManifest
+    from tuneloop_operator.controller.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checks:
+    """What manifests are checked against."""
+
+    folders: Folders
+    settings: OperatorSettings
+    known: Store
+    """All manifests that are checked together, and the objects of the folder."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +63,10 @@ def check_files(files: list[Path], *, folder: Path) -> None:
     settings = local_settings()
     folders = Folders(root=folder.resolve())
     invalid = 0
-    for loaded in manifests_in(files):
-        verdict = _verdict(loaded, folders=folders, settings=settings)
+    manifests = manifests_in(files)
+    known = known_objects(manifests, folders=folders)
+    for loaded in manifests:
+        verdict = _verdict(loaded, _Checks(folders=folders, settings=settings, known=known))
         invalid += verdict.problem is not None
         say(f"{loaded.file}: {loaded.kind} {loaded.name}: {verdict.problem or 'ok'}")
         for note in verdict.notes:
@@ -66,23 +80,24 @@ def local_settings() -> OperatorSettings:
     return OperatorSettings(local=True, default_claim=DEFAULT_CLAIM, progress_url="http://127.0.0.1")
 
 
-def _verdict(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> _Verdict:
-    refusal = refusal_of(loaded, folders=folders, settings=settings)
+def _verdict(loaded: LoadedManifest, checks: _Checks) -> _Verdict:
+    refusal = refusal_of(loaded, folders=checks.folders, settings=checks.settings, known=checks.known)
     if refusal is not None:
         return _Verdict(refusal)
-    return _CHECKS[loaded.kind](loaded, folders, settings)
+    return _CHECKS[loaded.kind](loaded, checks)
 
 
-def _artifact_verdict(loaded: LoadedManifest, folders: Folders, _: OperatorSettings) -> _Verdict:
-    """Look for the artifact of a ModelDeployment, and say what its gates can decide."""
+def _deployment_verdict(loaded: LoadedManifest, checks: _Checks) -> _Verdict:
+    """Look for the artifact of a ModelDeployment and at its loop, and say what its gates can decide."""
     assert isinstance(loaded.resource, ModelDeployment)
     spec = loaded.resource.spec
-    problem = next(artifact_problems(spec, folders=folders), None)
-    return _Verdict(problem) if problem else _Verdict(notes=tuple(gate_notes(spec.rollout)))
+    loop = loop_verdict(loaded.manifest, known=checks.known, settings=checks.settings)
+    problem = loop.problem or next(artifact_problems(spec, folders=checks.folders), None)
+    return _Verdict(problem) if problem else _Verdict(notes=(*filter(None, [loop.note]), *gate_notes(spec.rollout)))
 
 
-def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings) -> str | None:
-    """Return the operator's refusals, or else what is missing on this machine: a claim, Envoy, Prometheus; None for a manifest that can run."""
+def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSettings, known: Store) -> str | None:
+    """Return the operator's refusals, or else what is missing on this machine: a claim, Envoy, Prometheus; None for a manifest that can run. known: other objects."""
     try:
         refusals = refusals_of(loaded.resource, settings) or (
             *missing_for_router(loaded.manifest),
@@ -92,16 +107,22 @@ def refusal_of(loaded: LoadedManifest, *, folders: Folders, settings: OperatorSe
             return "\n".join(str(refusal) for refusal in refusals)
         require_claims(loaded.manifest, folders=folders)
         if isinstance(loaded.resource, FineTuneJob):
-            _feedback_places(loaded.manifest, folders=folders)
+            _feedback_places(loaded.manifest, known=known)
     except (ClaimMissing, FolderUnusable, NotAccepted) as error:
         return str(error)
     return None
 
 
-def _data_verdict(loaded: LoadedManifest, folders: Folders, settings: OperatorSettings) -> _Verdict:
+def _data_verdict(loaded: LoadedManifest, checks: _Checks) -> _Verdict:
     """Let the trainer read model and data as the prepare stage would; return what it reports."""
     assert isinstance(loaded.resource, FineTuneJob)
-    completed = run_trainer("check", loaded.resource, loaded.manifest, folders=folders, settings=settings)
+    places = _feedback_places(loaded.manifest, known=checks.known)
+    if missing := [name for name in loaded.resource.spec.feedback_deployments if name not in places]:
+        # a job that rests reads nothing yet: a template of retraining
+        return _Verdict(notes=(f"data: not read, for there is no feedback of {', '.join(missing)} here yet",))
+    completed = run_trainer(
+        "check", loaded.resource, loaded.manifest, folders=checks.folders, settings=checks.settings, known=checks.known
+    )
     if completed.returncode != 0:
         return _Verdict(error_output(completed))
     plan = JobPlan.from_wire(json.loads(completed.stdout))
@@ -111,10 +132,16 @@ def _data_verdict(loaded: LoadedManifest, folders: Folders, settings: OperatorSe
 
 
 def run_trainer(
-    command: str, job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
+    command: str,
+    job: FineTuneJob,
+    manifest: dict[str, Any],
+    *,
+    folders: Folders,
+    settings: OperatorSettings,
+    known: Store,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the trainer that reads a job and writes nothing to a claim: `check` or `plan`."""
-    wire = trainer_config(job, manifest, folders=folders, settings=settings)
+    wire = trainer_config(job, manifest, folders=folders, settings=settings, known=known)
     with tempfile.TemporaryDirectory() as scratch:
         run_json = Path(scratch) / "run.json"
         run_json.write_text(json.dumps(wire), encoding="utf-8")
@@ -123,13 +150,13 @@ def run_trainer(
 
 
 def trainer_config(
-    job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings
+    job: FineTuneJob, manifest: dict[str, Any], *, folders: Folders, settings: OperatorSettings, known: Store
 ) -> dict[str, Any]:
     """Return `run.json` of the job's prepare stage with the folders of this machine, and without a progress server."""
     with_uid = FineTuneJob.from_wire(
         manifest | {"metadata": manifest["metadata"] | {"uid": trained_identity(manifest)}}
     )
-    places = _feedback_places(manifest, folders=folders)
+    places = _feedback_places(manifest, known=known)
     storage = storage_of(job.spec, default_claim=DEFAULT_CLAIM, feedback=places)
     assert storage is not None
     config = run_config(with_uid, stage="prepare", attempt=0, storage=storage, settings=settings)
@@ -140,10 +167,10 @@ def trainer_config(
     return wire
 
 
-def _feedback_places(manifest: dict[str, Any], *, folders: Folders) -> dict[str, str]:
-    """Return where the feedback is that a job reads, of deployments that were served from this folder. Raises NotAccepted."""
-    namespace, objects = manifest["metadata"]["namespace"], ObjectFiles(folders.root)
-    return places_of(manifest, lambda name: objects.read("ModelDeployment", namespace, name))
+def _feedback_places(manifest: dict[str, Any], *, known: Store) -> dict[str, str]:
+    """Return where the feedback is that a job reads, of deployments that were served from this folder or are checked with it. Raises NotAccepted."""
+    namespace = manifest["metadata"]["namespace"]
+    return places_of(manifest, lambda name: known.get("ModelDeployment", namespace=namespace, name=name))
 
 
 def error_output(completed: subprocess.CompletedProcess[str]) -> str:
@@ -152,8 +179,8 @@ def error_output(completed: subprocess.CompletedProcess[str]) -> str:
     return "\n".join(lines).removeprefix("error: ") or completed.stderr
 
 
-_CHECKS: dict[str, Callable[[LoadedManifest, Folders, OperatorSettings], _Verdict]] = {
+_CHECKS: dict[str, Callable[[LoadedManifest, _Checks], _Verdict]] = {
     "FineTuneJob": _data_verdict,
-    "ModelDeployment": _artifact_verdict,
+    "ModelDeployment": _deployment_verdict,
 }
-"""The check of the models and files that a manifest names, by kind."""
+"""The check of what a manifest names, by kind: models, files, other objects."""

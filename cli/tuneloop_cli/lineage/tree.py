@@ -190,7 +190,7 @@ def _rows_by_source(report: Document) -> dict[tuple[str, str], int]:
 
 
 def _source_facts(source: Document, split: str, rows: int | None) -> Facts:
-    shown: Facts = {name: source[name] for name in ("split", "limit", "cutoff") if name in source}
+    shown: Facts = {name: source[name] for name in ("split", "limit", "cutoff", "window") if name in source}
     return {"usedFor": split, "rows": rows, **shown}
 
 

@@ -24,11 +24,10 @@ def places_of(job: Manifest, stored: Callable[[str], Manifest | None]) -> dict[s
     A job that rests reads nothing yet. As a template of retraining it names the deployment that names it, and one of them comes first.
     """
     spec = FineTuneJob.from_wire(job).spec
-    data = spec.data
-    found = {name: manifest for name in data.feedback_deployments if (manifest := stored(name)) is not None}
+    found = {name: manifest for name in spec.feedback_deployments if (manifest := stored(name)) is not None}
     deployments = {name: _read(manifest) for name, manifest in found.items()}
     places = feedback_places(deployments)
-    refusals = list(feedback_refusals(data, places=places, deployments=deployments))
+    refusals = list(feedback_refusals(spec, places=places, deployments=deployments))
     if refusals and not spec.suspend:
         raise NotAccepted(message_of(refusals))
     return places

@@ -31,6 +31,9 @@ def comparison_notes(spec: FineTuneJobSpec, rows: Mapping[str, int]) -> Iterator
         f1 = "F1 of spans" if spec.task == "token-classification" else "micro F1 of several labels"
         yield f"compareWith: how often it decides is not known before: the {f1} varies with the rows"
         return
+    if spec.training and spec.training.best_metric == "macro_f1":
+        yield "compareWith, by macro_f1 as training.bestMetric: how often it decides is not known before: it varies with the classes' shares and with what is confused"
+        return
     asked, golden = _with_defaults(given), rows["test"]
     equal = passes(golden, 0.0, margin=asked.margin)
     stopped = (1 - passes(golden, worse, margin=asked.margin) for worse in WORSE_BY)
@@ -41,7 +44,7 @@ def comparison_notes(spec: FineTuneJobSpec, rows: Mapping[str, int]) -> Iterator
     needed = ", ".join(_needed(gain, asked.min_improvement) for gain in GAINS)
     where = "recent" if given.recent else "golden"
     yield (
-        f"compareWith, minImprovement {asked.min_improvement:g}: a gain of {_points(GAINS)} points is found with {chance(REQUIRED_POWER)} on {needed} {where} rows"
+        f"compareWith, minImprovement {asked.min_improvement:g}: a gain of {_points(GAINS)} points is found with {chance(REQUIRED_POWER)} on {needed} {where} rows{_of_feedback(given)}"
     )
 
 
@@ -67,6 +70,10 @@ def _needed(gain: float, min_improvement: float) -> str:
 
 def _points(shares: tuple[float, ...]) -> str:
     return ", ".join(f"{100 * share:g}" for share in shares)
+
+
+def _of_feedback(given: CompareWith) -> str:
+    return "; 1 text in 10 of feedback is recent" if any(source.is_feedback for source in given.recent or ()) else ""
 
 
 def _assumption() -> str:

@@ -144,10 +144,13 @@ class Reconciler:
         except ValidationError as error:
             return decide_unreadable(manifest, error, model=controller.model, blocker=facts.blocker, now=now)
         try:
-            return controller.decide(observed, now=now, settings=self.settings)
+            decision = controller.decide(observed, now=now, settings=self.settings)
         except ValidationError as error:
             problems = problems_of(error, model=controller.model)
             raise Refused(f"the status does not fit its schema: {problems.message}") from error
+        if decision.status is not None:
+            self._store.working_runs.changed(manifest | {"status": decision.status})
+        return decision
 
     async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Blocker | None:
         """Write; return what blocked it."""

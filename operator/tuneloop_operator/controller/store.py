@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.comparisons import Comparisons
+from tuneloop_operator.controller.progress_order import is_later
 from tuneloop_operator.controller.query_answers import QueryAnswers
 from tuneloop_operator.controller.router_reports import RouterReports
 from tuneloop_operator.controller.terminated_pods import TerminatedPods, shows_why
 from tuneloop_operator.controller.trim import with_first_deletion
+from tuneloop_operator.controller.working_runs import WorkingRuns
 from tuneloop_operator.metrics.rollout_outcomes import RolloutOutcomes
 from tuneloop_operator.names import is_comparator
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _REMEMBERED_DELETIONS = 20_000
 _LONGEST_SHARED = 100
 """Characters; longer texts hardly ever repeat."""
-_STAGE_ORDER = {"prepare": 0, "train": 1, "export": 2}
 ObjectKey = tuple[str, str, str]
 """Kind, namespace, name."""
 
@@ -67,6 +67,7 @@ class Store:
         self.query_answers = QueryAnswers()
         """What Prometheus answered to the queries of gates, by uid of the deployment."""
         self.rollout_outcomes = RolloutOutcomes()
+        self.working_runs = WorkingRuns()
         self._comparisons = Comparisons()
         self._listeners: list[Callable[[Manifest], None]] = []
 
@@ -86,6 +87,7 @@ class Store:
             self.rollout_outcomes.changed(replaced, manifest)
             self._drop(key)
         self._objects[key] = manifest
+        self.working_runs.changed(manifest)
         self._by_kind.setdefault(key[0], {})[key] = None
         for index, entry in self._entries(manifest):
             index.setdefault(entry, {})[key] = None
@@ -98,7 +100,14 @@ class Store:
         if uid is not None:
             self._deleted[uid] = _versioned(manifest["metadata"].get("resourceVersion"))
             self._progress.pop(uid, None)
-            for memory in (self._router_reports, self.query_answers, self._comparisons, self.rollout_outcomes):
+            memories = (
+                self._router_reports,
+                self.query_answers,
+                self._comparisons,
+                self.rollout_outcomes,
+                self.working_runs,
+            )
+            for memory in memories:
                 memory.forget(uid)
             while len(self._deleted) > _REMEMBERED_DELETIONS:
                 self._deleted.popitem(last=False)
@@ -167,7 +176,7 @@ class Store:
     def put_progress(self, uid: str, message: ProgressMessage) -> bool:
         """Store a progress message of a job; return whether it is newer than the stored one."""
         known = self._progress.get(uid)
-        if known is not None and not _is_later(message, known):
+        if known is not None and not is_later(message, known):
             return False
         self._progress[uid] = message
         return True
@@ -286,15 +295,3 @@ def _is_newer(manifest: Manifest, known: Manifest) -> bool:
 def _version(manifest: Manifest) -> int | None:
     version: Any = manifest["metadata"].get("resourceVersion")
     return int(version) if isinstance(version, str) and version.isdecimal() else None
-
-
-def _is_later(message: ProgressMessage, known: ProgressMessage) -> bool:
-    """Whether a message is newer: by stage, attempt and sequence. A stage that runs again restarts its sequence, but sends later."""
-    new, old = (_STAGE_ORDER[message.stage], message.attempt), (_STAGE_ORDER[known.stage], known.attempt)
-    if new != old:
-        return new > old
-    return message.sequence > known.sequence or _sent(message) > _sent(known)
-
-
-def _sent(message: ProgressMessage) -> datetime:
-    return datetime.fromisoformat(message.sent_at)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
 from tuneloop_api.wire.names import HUB_TOKEN
-from tuneloop_api.wire.uris import FEEDBACK_SCHEME
 from tuneloop_operator.decide.accept_addresses import local_address
 from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
 from tuneloop_operator.decide.refusal import Refusal
@@ -58,24 +57,20 @@ def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Itera
     if settings.local:
         return
     yield from local_address("spec.model.uri", spec.model.uri)
-    for split in ("train", "validation", "test"):
-        for number, source in enumerate(getattr(spec.data, split) or ()):
-            yield from local_address(f"spec.data.{split}[{number}].uri", source.uri)
-    beside = spec.evaluation.compare_with if spec.evaluation else None
-    if beside is None:
-        return
-    yield from local_address("spec.evaluation.compareWith.uri", beside.uri)
-    for number, source in enumerate(beside.recent or ()):
-        yield from local_address(f"spec.evaluation.compareWith.recent[{number}].uri", source.uri)
+    if beside := spec.evaluation.compare_with if spec.evaluation else None:
+        yield from local_address("spec.evaluation.compareWith.uri", beside.uri)
+    for field, source in spec.sources:
+        yield from local_address(f"{field}.uri", source.uri)
 
 
 def _feedback_of_another_task(spec: FineTuneJobSpec) -> Iterator[Refusal]:
     """Yield feedback for a task whose texts have no single label that a client could send."""
-    if spec.task_id != _FEEDBACK_TASK and spec.data.feedback_deployments:
+    found = [(field, source.uri) for field, source in spec.sources if source.is_feedback]
+    if spec.task_id != _FEEDBACK_TASK and found:
         yield Refusal(
             reason="FeedbackOfAnotherTask",
-            field="spec.data",
-            given=", ".join(f"{FEEDBACK_SCHEME}{name}" for name in spec.data.feedback_deployments),
+            field=f"{found[0][0]}.uri",
+            given=", ".join(dict.fromkeys(uri for _, uri in found)),
             allowed=f"feedback is a text and its label, which applies only to task: {_FEEDBACK_TASK} with one label a text",
             example="uri: pvc://models/tagged.jsonl",
         )

@@ -12,7 +12,7 @@ from tuneloop_operator.desired.model_deployment.feedback import rows_place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tuneloop_api.v1alpha1.fine_tune_job.data import Data
+    from tuneloop_api.v1alpha1 import FineTuneJobSpec
     from tuneloop_operator.state.observed import ObservedJob
 
     Deployments = Mapping[str, ModelDeployment | str]
@@ -35,19 +35,20 @@ def feedback_places(deployments: Deployments) -> dict[str, str]:
     return {name: place.uri for name, place in places.items() if place is not None}
 
 
-def feedback_refusals(data: Data, *, places: Mapping[str, str], deployments: Deployments) -> Iterator[Refusal]:
+def feedback_refusals(
+    spec: FineTuneJobSpec, *, places: Mapping[str, str], deployments: Deployments
+) -> Iterator[Refusal]:
     """Yield the sources of feedback that is not kept."""
-    for split in ("train", "validation", "test"):
-        for number, source in enumerate(getattr(data, split) or ()):
-            name = feedback_deployment(source.uri)
-            if name is not None and name not in places:
-                yield Refusal(
-                    reason="FeedbackNotStored",
-                    field=f"spec.data.{split}[{number}].uri",
-                    given=source.uri,
-                    allowed=_why(deployments.get(name), name),
-                    example="feedback: {storeInputs: all, storage: {claim: feedback}}",
-                )
+    for field, source in spec.sources:
+        name = feedback_deployment(source.uri)
+        if name is not None and name not in places:
+            yield Refusal(
+                reason="FeedbackNotStored",
+                field=f"{field}.uri",
+                given=source.uri,
+                allowed=_why(deployments.get(name), name),
+                example="feedback: {storeInputs: all, storage: {claim: feedback}}",
+            )
 
 
 def _why(found: ModelDeployment | str | None, name: str) -> str:

@@ -69,6 +69,10 @@ class OperatorSettings(BaseModel):
     """Where all pods may connect to beside DNS and their own gang, as JSON; unset: everywhere."""
     allow_host_network: bool = setting(False, allowed="true or false", example="true")
     """Whether jobs may have their training pods use the network of the nodes (`scheduling.hostNetwork`)."""
+    max_parallel_retrainings: int | None = setting(
+        None, allowed="a whole number from 1 to 10000", example="4", ge=1, le=10_000
+    )
+    """Most runs of retraining, of all deployments, whose jobs are at work at once; unset: any number."""
     disruption_budgets: bool = setting(True, allowed="true or false", example="false")
     """Whether servers and routers get PodDisruptionBudgets. Kubernetes evicts no pod that two budgets select."""
     trusted_ca: TrustedCa | None = setting(

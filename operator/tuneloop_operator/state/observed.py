@@ -222,6 +222,8 @@ class ObservedDeployment:
     """The names of those from which its runs learn, and the same of each of those that retrains, and so on."""
     feedback_deployments: Mapping[str, ModelDeployment | str] = field(default_factory=dict)
     """The ModelDeployments whose feedback a run of it would read, by name; for one that cannot be read the reason. One that does not exist is absent."""
+    runs_elsewhere: int = 0
+    """Runs of retraining of other deployments, in all namespaces, whose jobs are at work."""
     present: Mapping[ObjectName, Manifest]
     """Children that exist, by kind and name: Deployments, Services, ConfigMaps."""
     pods: tuple[ServerPod, ...] = ()

@@ -68,6 +68,8 @@ def test_a_variable_sets_its_field(variable: str, value: str, field: str, read: 
         ("TUNELOOP_START_DEADLINE_SECONDS", "60", "start_deadline_seconds", 60.0),
         ("TUNELOOP_ALLOW_HOST_NETWORK", "true", "allow_host_network", True),
         ("TUNELOOP_ALLOW_HOST_NETWORK", "", "allow_host_network", False),
+        ("TUNELOOP_MAX_PARALLEL_RETRAININGS", "4", "max_parallel_retrainings", 4),
+        ("TUNELOOP_MAX_PARALLEL_RETRAININGS", "", "max_parallel_retrainings", None),
         ("TUNELOOP_POD_DEFAULTS", "", "pod_defaults", None),
         (
             "TUNELOOP_POD_DEFAULTS",
@@ -109,6 +111,7 @@ def test_a_variable_sets_a_field_of_decisions(variable: str, value: str, field: 
         ("TUNELOOP_TRAINER_IMAGE", "an image"),
         ("TUNELOOP_IMAGE_PULL_POLICY", "Sometimes"),
         ("TUNELOOP_ALLOW_HOST_NETWORK", "perhaps"),
+        ("TUNELOOP_MAX_PARALLEL_RETRAININGS", "0"),
         ("TUNELOOP_POD_DEFAULTS", "{"),
         ("TUNELOOP_POD_DEFAULTS", '{"nodeSelectors": {}}'),
         ("TUNELOOP_POD_DEFAULTS", '{"labels": {"tuneloop.dev/job": "a"}}'),

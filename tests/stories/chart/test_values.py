@@ -40,6 +40,7 @@ REFUSED = [
     ({"children": {"defaults": {"env": [{"name": "A", "value": 1}]}}}, "children/defaults/env/0/value", "string"),
     ({"children": {"defaults": {"env": [{"name": "A", "secretKeyRef": {"name": "a"}}]}}}, "children/defaults/env/0/secretKeyRef", "key"),
     ({"children": {"disruptionBudgets": "no"}}, "children/disruptionBudgets", "boolean"),
+    ({"retraining": {"maxParallelRuns": 0}}, "retraining/maxParallelRuns", "1"),
     ({"children": {"allow": {"hostNetwork": "yes"}}}, "children/allow/hostNetwork", "boolean"),
     ({"children": {"allow": {"ipcLock": True}}}, "children/allow", "ipcLock"),
     ({"children": {"networkPolicy": {"egress": {"to": [{}]}}}}, "children/networkPolicy/egress/to/0", "1"),

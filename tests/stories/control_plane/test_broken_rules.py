@@ -119,11 +119,18 @@ BROKEN_RULES = [
     (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "test": [TRAIN], "split": {}}}, "spec.data.split: Forbidden: applies only where rows are divided"),
     (FineTuneJob, {"data": {"train": [TRAIN], "validation": [TRAIN], "split": {"validation": 0.1}}}, "spec.data.split.validation: Forbidden: cannot be combined with data.validation, which gives these rows"),
     (FineTuneJob, {"data": {"train": [TRAIN], "test": [TRAIN], "split": {"test": 0.1}}}, "spec.data.split.test: Forbidden: cannot be combined with data.test, which gives these rows"),
-    *((FineTuneJob, {"data": {"train": [TRAIN], split: [source]}}, "spec.data: Invalid value: cutoff applies only to feedback:// sources") for split, source in (
+    *((FineTuneJob, {"data": {"train": [TRAIN], split: [source]}}, "spec.data: Invalid value: cutoff and window apply only to feedback:// sources") for split, source in (
         ("train", TRAIN | {"cutoff": "2026-11-30T12:00:00Z"}),
+        ("train", TRAIN | {"window": "14d"}),
         ("validation", TRAIN | {"uri": "feedback://reviews", "split": "test"}),
         ("test", {"uri": "feedback://reviews", "columns": {"text": "a"}}),
     )),
+    *((FineTuneJob, {"evaluation": {"compareWith": {"uri": "pvc://models/served", "recent": [source]}}}, "spec.evaluation.compareWith: Invalid value: cutoff and window apply only to feedback:// sources") for source in (
+        TRAIN | {"window": "14d"},
+        {"uri": "feedback://reviews", "split": "test"},
+    )),
+    *((FineTuneJob, {"data": {"train": [TRAIN], split: [{"uri": "feedback://reviews", "window": "0s"}]}}, f"spec.data.{split}[0].window: Invalid value: must be longer than 0s") for split in ("train", "validation", "test")),
+    (FineTuneJob, {"evaluation": {"compareWith": {"uri": "pvc://models/served", "recent": [{"uri": "feedback://reviews", "window": "0s"}]}}}, "spec.evaluation.compareWith.recent[0].window: Invalid value: must be longer than 0s"),
     (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),
     (FineTuneJob, {"resources": {"processesPerNode": 2}}, "spec.resources.processesPerNode: Invalid value: must be at most gpusPerNode"),
     (FineTuneJob, {"output": {"mergeAdapter": False, "formats": ["safetensors", "onnx"]}}, "spec.output.formats: Forbidden: onnx and onnx-int8 need the whole model"),

@@ -16,7 +16,7 @@ from workspace import CLAIM, Workspace, deployment_manifest, job_manifest, proce
 
 pytestmark = pytest.mark.local_story
 
-LABELLED = sentences(30, seed=9)
+LABELLED = sentences(60, seed=9)
 PLAIN_TRANSFORMERS = """
 import json, sys, torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -72,7 +72,8 @@ def served(trained: Workspace) -> tuple[list[str], list[dict[str, float]], dict]
             for labels in post(url, {"inputs": texts, "parameters": {"top_k": 2}})
         ]
         deployment = json.loads(trained.tuneloop("get", "mdep", "reviews", "-o", "json").stdout)
-        label(url, LABELLED)
+        for half in (LABELLED[:30], LABELLED[30:]):  # a request has 32 texts at most
+            label(url, half)
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=60) == 0
@@ -117,14 +118,28 @@ def label(url: str, rows: list[tuple[str, str]]) -> None:
 
 
 @pytest.mark.usefixtures("served")
-def test_what_clients_have_labelled_are_rows_for_the_next_job(trained: Workspace) -> None:
+def test_what_clients_have_labelled_trains_the_next_model_and_judges_it_each_text_doing_one_of_the_two(
+    trained: Workspace,
+) -> None:
     sources = [{"uri": f"pvc://{CLAIM}/rows.csv"}, {"uri": "feedback://reviews"}]
-    retrained = job_manifest(data={"train": sources}, preflight={"dryRun": True})
+    champion = trained.job()["status"]["artifact"]["uri"]
+    retrained = job_manifest(
+        data={"train": sources},
+        training={"maxSteps": 2, "globalBatchSize": 16, "microBatchSize": 4},
+        resources={"nodes": 1, "gpusPerNode": 0},
+        evaluation={
+            "compareWith": {"uri": champion, "recent": [{"uri": "feedback://reviews"}]},
+            "baselines": False,
+            "bootstrapSamples": 100,
+        },
+    )
     trained.write("retrained.yaml", retrained | {"metadata": {"name": "retrained"}})
-    ended = trained.tuneloop("run", "-f", "retrained.yaml")
+    ended = trained.tuneloop("run", "-f", "retrained.yaml", **stand_ins.NONE)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     notes = trained.tuneloop("logs", "retrained", "--stage", "prepare").stdout
-    assert "for 30 predictions, 0 of them without a text, 0 with a text and without a label" in notes
+    assert "for 60 predictions, 0 of them without a text, 0 with a text and without a label; 49 rows are" in notes
+    compared = trained.job("retrained")["status"]["evaluation"]["comparison"]
+    assert [(found["name"], found["rows"]) for found in compared["sets"]][1:] == [("recent", 5)]
 
 
 def test_describe_and_logs_tell_the_story(trained: Workspace) -> None:

@@ -26,8 +26,9 @@ NEEDS: dict[str, Node] = {
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
     **{
-        f"spec.data.{split}[0].cutoff": {f"spec.data.{split}[0].uri": "feedback://reviews"}
-        for split in ("train", "validation", "test")
+        f"spec.{sources}[0].{field}": {f"spec.{sources}[0].uri": "feedback://reviews"}
+        for sources in ("data.train", "data.validation", "data.test", "evaluation.compareWith.recent")
+        for field in ("cutoff", "window")
     },
     "spec.feedback.sampleRate": {"spec.feedback.storeInputs": "sample", "spec.feedback.storage.claim": "a"},
     "spec.feedback.retention": {"spec.feedback.storeInputs": "all", "spec.feedback.storage.claim": "a"},

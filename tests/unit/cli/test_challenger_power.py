@@ -12,12 +12,15 @@ from tuneloop_api.v1alpha1 import FineTuneJobSpec
 from tuneloop_cli.views.challenger_power import DISCORDANT, comparison_notes, passes, rows_needed
 
 
-def notes(rows: int = 1000, *, task: dict[str, Any] | None = None, **beside: Any) -> list[str]:
+def notes(
+    rows: int = 1000, *, task: dict[str, Any] | None = None, training: dict[str, Any] | None = None, **beside: Any
+) -> list[str]:
     spec = {
         "model": {"uri": "pvc://models/bert"},
         "task": "text-classification",
         "data": {"train": [{"uri": "pvc://models/reviews"}]},
         "evaluation": {"compareWith": {"uri": "pvc://models/served"} | beside},
+        **({"training": training} if training else {}),
     }
     return list(
         comparison_notes(
@@ -41,6 +44,11 @@ def test_with_a_recent_window_its_rows_find_the_gain() -> None:
     assert notes(recent=[{"uri": "pvc://models/week.csv"}])[1].endswith(" recent rows")
 
 
+def test_of_feedback_a_part_is_recent() -> None:
+    words = notes(recent=[{"uri": "pvc://models/week.csv"}, {"uri": "feedback://reviews"}])[1]
+    assert words.endswith(" recent rows; 1 text in 10 of feedback is recent")
+
+
 def test_a_gain_that_is_no_more_than_is_asked_for_is_never_found() -> None:
     assert "on no number of, no number of, " in notes(minImprovement=0.02)[1]
 
@@ -54,6 +62,12 @@ def test_a_gain_that_is_no_more_than_is_asked_for_is_never_found() -> None:
 )
 def test_the_spread_of_an_f1_is_not_known_before(task: dict[str, Any], varies: str) -> None:
     assert notes(task=task) == [f"compareWith: how often it decides is not known before: {varies} varies with the rows"]
+
+
+def test_the_spread_of_macro_f1_is_not_known_before() -> None:
+    (note,) = notes(training={"bestMetric": "macro_f1"})
+    assert note.startswith("compareWith, by macro_f1 as training.bestMetric: how often it decides is not known before")
+    assert len(notes(training={"bestMetric": "accuracy"})) == 2
 
 
 def test_a_job_without_a_champion_has_no_such_notes() -> None:

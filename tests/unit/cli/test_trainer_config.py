@@ -9,6 +9,7 @@ from local_manifests import fine_tune_job
 
 from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.v1alpha1 import FineTuneJob
+from tuneloop_cli.commands.known_objects import known_objects
 from tuneloop_cli.commands.validate import local_settings, trainer_config
 from tuneloop_cli.local.cluster.object_files import ObjectFiles
 from tuneloop_cli.local.errors import NotAccepted
@@ -22,7 +23,13 @@ def test_a_folder_of_any_name_takes_the_place_of_the_claims(tmp_path: Path) -> N
     folders = Folders(root=tmp_path / 'my "data" \\ here')
     manifest = fine_tune_job(data={"train": [{"uri": "pvc://shared/rows.csv"}]}, storage={"claim": "work"})
     config = RunConfig.from_wire(
-        trainer_config(FineTuneJob.from_wire(manifest), manifest, folders=folders, settings=local_settings())
+        trainer_config(
+            FineTuneJob.from_wire(manifest),
+            manifest,
+            folders=folders,
+            settings=local_settings(),
+            known=known_objects([], folders=folders),
+        )
     )
     assert config.paths.claims == {name: str(folders.claim(name)) for name in ("demo", "shared", "work")}
     assert config.paths.datasets == str(folders.claim("work") / "datasets")
@@ -35,7 +42,13 @@ def test_feedback_is_where_a_deployment_of_this_folder_keeps_it(tmp_path: Path) 
     with pytest.raises(
         NotAccepted, match=r"spec.data.train\[0\].uri: found feedback://reviews; there is no ModelDeploy"
     ):
-        trainer_config(FineTuneJob.from_wire(manifest), manifest, folders=folders, settings=local_settings())
+        trainer_config(
+            FineTuneJob.from_wire(manifest),
+            manifest,
+            folders=folders,
+            settings=local_settings(),
+            known=known_objects([], folders=folders),
+        )
     deployment = {
         "apiVersion": "tuneloop.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -46,5 +59,11 @@ def test_feedback_is_where_a_deployment_of_this_folder_keeps_it(tmp_path: Path) 
         },
     }
     ObjectFiles(tmp_path).write(deployment)
-    wire = trainer_config(FineTuneJob.from_wire(manifest), manifest, folders=folders, settings=local_settings())
+    wire = trainer_config(
+        FineTuneJob.from_wire(manifest),
+        manifest,
+        folders=folders,
+        settings=local_settings(),
+        known=known_objects([], folders=folders),
+    )
     assert wire["paths"]["feedback"] == {"reviews": str(folders.claim("labels") / "feedback" / "reviews")}

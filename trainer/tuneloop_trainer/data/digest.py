@@ -59,5 +59,6 @@ def dataset_digest(
 def _source(source: LocatedSource, *, contents: list[str]) -> dict[str, Any]:
     files = [[file.format, sha256] for file, sha256 in zip(source.files, contents, strict=True)]
     settings = source.settings.non_defaults()
-    settings.pop("cutoff", None)  # a later cutoff without a later row is the same data
+    for name in ("cutoff", "window"):  # a later cutoff without a later row is the same data
+        settings.pop(name, None)
     return {"split": source.split, "settings": settings, "files": files}

@@ -29,12 +29,16 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
 def feedback_notes(sources: Iterable[LocatedSource]) -> list[str]:
     """Return what became of the feedback that a job reads, a sentence a source. It is of the job, and not of the data set, which an earlier job may have made."""
     return [
-        f"{source.settings.uri} for {SPLITS[source.split]}: feedback up to {found['cutoff']} for {found['predictions']:,} predictions, "
+        f"{source.settings.uri} for {source.field.split('[')[0]}: feedback up to {found['cutoff']} for {found['predictions']:,} predictions, "
         f"{found['withoutText']:,} of them without a text, {found['withoutLabel']:,} with a text and without a label; "
-        f"{found['sides'][SPLITS[source.split]]:,} rows are of this side"
+        f"{found['sides'][SPLITS[source.split]]:,} rows are of this side{_of_window(found)}"
         for source in sources
         if (found := source.feedback) is not None
     ]
+
+
+def _of_window(facts: Mapping[str, Any]) -> str:
+    return f" and of the last {facts['window']}" if "window" in facts else ""
 
 
 def _left_out(report: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from tuneloop_trainer.evaluation.metrics import (
     confusion_matrix,
     log_losses,
     macro_f1,
+    macro_f1_of,
     matthews,
     per_class,
     ratio,
@@ -104,6 +105,37 @@ def paired_rows(test: Predictions, champion: Integers, labels: Sequence[str]) ->
     classes = [(label, np.flatnonzero(test.labels == index)) for index, label in enumerate(labels)]
     whole = scores(None, np.arange(len(test.labels)))
     return [whole, *(scores(label, rows) for label, rows in classes if len(rows))]
+
+
+def row_macro_f1(test: Predictions, predicted: Integers, _labels: Sequence[str], bootstrap: Bootstrap) -> Interval:
+    """Return the macro F1 of predicted class ids, int64 [N], on the rows of `test`."""
+    return bootstrap.of_confusion(_confusion(test, predicted), macro_f1)
+
+
+def paired_macro_f1(test: Predictions, champion: Integers, labels: Sequence[str]) -> list[PairedScores]:
+    """Return what each row adds to the macro F1 of both, then who is right on the rows of each class. champion: its class ids, int64 [N].
+
+    Sums: right, predicted and true rows of each class, [3 C].
+    """
+    classes, rows = len(labels), len(test.labels)
+
+    def added(predicted: Integers) -> Integers:
+        found = np.zeros((3, rows, classes), dtype=np.int64)
+        found[0, np.arange(rows), predicted] = predicted == test.labels
+        found[1, np.arange(rows), predicted] = 1
+        found[2, np.arange(rows), test.labels] = 1
+        return np.concatenate(found, axis=1)
+
+    whole = PairedScores(
+        name=None,
+        rows=np.arange(rows),
+        challenger=added(test.predicted),
+        champion=added(champion),
+        statistic=lambda sums: macro_f1_of(*np.split(sums, 3, axis=-1)),
+        errors=lambda sums: (sums[..., 2 * classes :] - sums[..., :classes]).sum(axis=-1),
+        zero_one=False,
+    )
+    return [whole, *paired_rows(test, champion, labels)[1:]]
 
 
 def _confusion(predictions: Predictions, predicted: Integers) -> Integers:

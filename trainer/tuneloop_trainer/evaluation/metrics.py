@@ -41,7 +41,11 @@ def accuracy(confusion: NDArray[Any]) -> Floats:
 
 def macro_f1(confusion: NDArray[Any]) -> Floats:
     """Return [...]: the mean F1 of the classes that occur, in truth or in prediction; others would say nothing."""
-    right, predicted, true = _margins(confusion)
+    return macro_f1_of(*_margins(confusion))
+
+
+def macro_f1_of(right: NDArray[Any], predicted: NDArray[Any], true: NDArray[Any]) -> Floats:
+    """Return [...], as `macro_f1`, of the right, predicted and true rows by class, each [..., C]."""
     occurs = (predicted + true) > 0
     return ratio(ratio(2 * right, predicted + true).sum(axis=-1), occurs.sum(axis=-1))
 

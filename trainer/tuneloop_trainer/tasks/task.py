@@ -103,6 +103,16 @@ class CardTexts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A metric by which two models are compared; the higher the better."""
+
+    score: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
+    """As `Task.score`."""
+    paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]]
+    """As `Task.paired`; slices are in the primary metric."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """What a task is. Fields are added here as more tasks need them; a task gives all of them."""
 
@@ -152,6 +162,8 @@ class Task:
     """(test predictions, a baseline's choices, class names, bootstrap) → primary metric of the model minus that of the baseline, paired by row."""
     paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]]
     """(test predictions, another model's choices, class names) → what each row adds to the primary metric of both: of all rows, then of each slice."""
+    other_measures: Mapping[str, Measure] = field(default_factory=dict)
+    """By name, further metrics of `training.bestMetric` by which the result may be compared with a champion."""
     fit_baselines: FitBaselines
     rival: str
     """Name of the baseline that the model is to beat."""

@@ -15,15 +15,17 @@ from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.evaluation.calibration import class_calibration_error
 from tuneloop_trainer.evaluation.classification import (
     evaluate_rows,
+    paired_macro_f1,
     paired_rows,
     row_accuracy,
     row_accuracy_gain,
+    row_macro_f1,
     row_metrics,
 )
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.evaluation.predictions import likeliest_class
 from tuneloop_trainer.tasks.padding import padded_inputs
-from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
+from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Measure, Row, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -164,6 +166,7 @@ TEXT_CLASSIFICATION = Task(
     score=row_accuracy,
     gain=row_accuracy_gain,
     paired=paired_rows,
+    other_measures={"macro_f1": Measure(score=row_macro_f1, paired=paired_macro_f1)},
     fit_baselines=_fit_baselines,
     rival="tfidf-linear",
     rival_title="TF-IDF + linear",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import DataUri, ModelUri, Name
+from tuneloop_api.v1alpha1.common import DataUri, Duration, ModelUri, Name, positive_duration
 from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only
@@ -114,6 +114,11 @@ class Source(SpecModel):
     """Number of rows to read at most, from the start of the source. Default: all. For example `1000`."""
     cutoff: Annotated[str, MOMENT.text(most=20)] | None = None
     """Last moment of feedback that counts. Applies only to `feedback://`. Default: when `prepare` begins. For example `2026-11-30T12:00:00Z`."""
+    window: Duration | None = None
+    """Of feedback, only predictions that were made within so long before `cutoff` are read. Applies only to `feedback://`. Default: all; in `evaluation.compareWith.recent` 7d.
+    For example `14d`."""
+
+    rules = (positive_duration("window"),)
 
     @property
     def is_feedback(self) -> bool:
@@ -200,10 +205,28 @@ def _own_source(split: str) -> Rule:
     )
 
 
+def feedback_rule(*lists: str, required: str | None = None) -> Rule:
+    """Return the rule for what applies to feedback alone, and what never does. lists: names of the lists of sources; required: the one that is always there."""
+
+    def in_list(name: str) -> str:
+        found = (
+            f"self.{name}.all(s, s.uri.startsWith('{FEEDBACK_SCHEME}')"
+            " ? !has(s.columns) && !has(s.labelRule) && !has(s.split) : !has(s.cutoff) && !has(s.window))"
+        )
+        return found if name == required else f"(!has(self.{name}) || {found})"
+
+    return Rule(
+        message="cutoff and window apply only to feedback:// sources, and columns, labelRule and split only to others",
+        # each list by its name: the API server cannot bound the cost of `orValue([]).all`
+        cel=" && ".join(map(in_list, lists)),
+        holds=lambda block: all(_fits_feedback(source) for name in lists for source in getattr(block, name) or ()),
+    )
+
+
 def _fits_feedback(source: Source) -> bool:
     if source.is_feedback:
         return source.columns is None and source.label_rule is None and source.split is None
-    return source.cutoff is None
+    return source.cutoff is None and source.window is None
 
 
 class Data(SpecModel):
@@ -243,29 +266,5 @@ class Data(SpecModel):
             holds=lambda data: data.split is None or data.validation is None or data.test is None,
         ),
         *(_own_source(split) for split in ("validation", "test")),
-        Rule(
-            message="cutoff applies only to feedback:// sources, and columns, labelRule and split only to others",
-            # each list by its name: the API server cannot bound the cost of `orValue([]).all`
-            cel=" && ".join(
-                f"{unless}self.{split}.all(s, s.uri.startsWith('{FEEDBACK_SCHEME}')"
-                f" ? !has(s.columns) && !has(s.labelRule) && !has(s.split) : !has(s.cutoff)){end}"
-                for split, unless, end in (
-                    ("train", "", ""),
-                    ("validation", "(!has(self.validation) || ", ")"),
-                    ("test", "(!has(self.test) || ", ")"),
-                )
-            ),
-            holds=lambda data: all(map(_fits_feedback, data.sources)),
-        ),
+        feedback_rule("train", "validation", "test", required="train"),
     )
-
-    @property
-    def sources(self) -> list[Source]:
-        """All sources."""
-        return [*self.train, *(self.validation or ()), *(self.test or ())]
-
-    @property
-    def feedback_deployments(self) -> list[str]:
-        """The ModelDeployments whose feedback is read, by name."""
-        found = (feedback_deployment(source.uri) for source in self.sources)
-        return sorted({name for name in found if name is not None})

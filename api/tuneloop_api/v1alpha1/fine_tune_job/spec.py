@@ -23,7 +23,7 @@ from tuneloop_api.v1alpha1.common import (
 from tuneloop_api.v1alpha1.fine_tune_job.budget import Budget
 from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
 from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
-from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource
+from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource, Source
 from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
@@ -37,6 +37,7 @@ from tuneloop_api.v1alpha1.pods import PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
+from tuneloop_api.wire.uris import feedback_deployment
 
 
 class DeepSpeed(SpecModel):
@@ -206,6 +207,24 @@ class FineTuneJobSpec(PodOptions):
             holds=lambda spec: _least_nodes(spec.scheduling) <= ((spec.resources and spec.resources.nodes) or 1),
         ),
     )
+
+    @property
+    def sources(self) -> list[tuple[str, Source]]:
+        """All sources of rows, each with its field, such as `spec.data.train[0]`: those to learn from and to measure on, and the recent rows of the comparison."""
+        beside = self.evaluation.compare_with if self.evaluation else None
+        lists = {f"spec.data.{name}": getattr(self.data, name) for name in ("train", "validation", "test")}
+        lists["spec.evaluation.compareWith.recent"] = beside.recent if beside else None
+        return [
+            (f"{field}[{number}]", source)
+            for field, found in lists.items()
+            for number, source in enumerate(found or ())
+        ]
+
+    @property
+    def feedback_deployments(self) -> list[str]:
+        """The ModelDeployments whose feedback is read, by name."""
+        found = (feedback_deployment(source.uri) for _, source in self.sources)
+        return sorted({name for name in found if name is not None})
 
 
 class FineTuneJob(SpecModel):

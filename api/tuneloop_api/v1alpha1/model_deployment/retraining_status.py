@@ -19,7 +19,7 @@ RetrainingState: TypeAlias = Literal[
 ]
 RetrainingBlock: TypeAlias = Literal[
     "Suspended", "TemplateNotUsable", "RunInFlight", "RolloutInProgress", "Baking", "Cooldown", "NoNewData", "Budget", "DataQuality",
-    "DryRun",
+    "ParallelRuns", "DryRun",
 ]  # fmt: skip
 RetrainingOutcome: TypeAlias = Literal[
     "Promoted", "Rejected", "RolledBack", "Failed", "NoNewData", "Superseded", "DryRun"

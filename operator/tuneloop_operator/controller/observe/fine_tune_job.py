@@ -11,7 +11,7 @@ from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, not_before, unschedulable
-from tuneloop_operator.controller.observe.feedback import deployments_named, feedback_names
+from tuneloop_operator.controller.observe.feedback import deployments_named, feedback_names, mapping
 from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
 from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets
@@ -61,7 +61,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
         jobs=tuple(sorted(jobs, key=lambda job: job.name)),
         pods=pods,
         present=present_children(children, uid=uid),
-        feedback_deployments=deployments_named(store, namespace=namespace, names=job.spec.data.feedback_deployments),
+        feedback_deployments=deployments_named(store, namespace=namespace, names=job.spec.feedback_deployments),
         progress=store.progress(uid),
         progress_written=facts.progress_written,
         live=facts.live,
@@ -71,9 +71,9 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
 
 def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
     """Yield kind and name of the ModelDeployments whose feedback a stored FineTuneJob reads; whether it fits the model is not known."""
-    data = (manifest.get("spec") or {}).get("data")
-    blocks = data if isinstance(data, dict) else {}
-    for sources in map(blocks.get, ("train", "validation", "test")):
+    spec = manifest.get("spec") or {}
+    data, beside = mapping(spec.get("data")), mapping(mapping(spec.get("evaluation")).get("compareWith"))
+    for sources in (*map(data.get, ("train", "validation", "test")), beside.get("recent")):
         for name in feedback_names(sources):
             yield "ModelDeployment", name
 

@@ -44,6 +44,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
         retraining_jobs=jobs,
         feedback_deployments=deployments_named(store, namespace=namespace, names=_teachers(deployment, jobs)),
         retraining_graph=_graph(store, deployment),
+        runs_elsewhere=store.working_runs.besides(uid),
         router_pods=router_pods(children, mount_failures=facts.mount_failures),
         comparator_pods=comparator_pods(children),
         present=present_children(children, uid=uid),
@@ -113,7 +114,7 @@ def _teachers(deployment: ModelDeployment, jobs: Mapping[str, FineTuneJob | str]
     if retraining is None:
         return []
     template = jobs.get(retraining.job_template_ref.name) if retraining.job_template_ref else None
-    of_template = template.spec.data.feedback_deployments if isinstance(template, FineTuneJob) else []
+    of_template = template.spec.feedback_deployments if isinstance(template, FineTuneJob) else []
     added = (feedback_deployment(source.uri) for source in retraining.data or ())
     return sorted({*of_template, *(name for name in added if name is not None)})
 

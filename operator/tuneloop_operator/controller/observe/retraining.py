@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_operator.controller.observe.feedback import feedback_names
+from tuneloop_operator.controller.observe.feedback import feedback_names, mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +18,10 @@ _NEWEST = 2
 
 def retraining_jobs(manifest: Manifest) -> list[str]:
     """Return the names of the FineTuneJobs that the loop of a stored ModelDeployment needs; whether it fits the model is not known."""
-    history = _mapping(_mapping(manifest.get("status")).get("retraining")).get("history")
+    history = mapping(mapping(manifest.get("status")).get("retraining")).get("history")
     runs = history[-_NEWEST:] if isinstance(history, list) else []
-    template = _mapping(_retraining(manifest).get("jobTemplateRef")).get("name")
-    names = [template, *(_mapping(run).get("job") for run in runs)]
+    template = mapping(_retraining(manifest).get("jobTemplateRef")).get("name")
+    names = [template, *(mapping(run).get("job") for run in runs)]
     return [name for name in dict.fromkeys(names) if isinstance(name, str) and name]
 
 
@@ -49,8 +49,8 @@ def added_feedback(manifest: Manifest) -> Iterator[str]:
 def _teachers(store: Store, manifest: Manifest) -> Iterator[str]:
     """Yield the deployments whose feedback is read, and those whose loop has made the template or the model."""
     namespace, spec = manifest["metadata"]["namespace"], manifest["spec"]
-    template = _mapping(_retraining(manifest).get("jobTemplateRef")).get("name")
-    model = _mapping(_mapping(spec.get("model")).get("fineTuneJobRef")).get("name")
+    template = mapping(_retraining(manifest).get("jobTemplateRef")).get("name")
+    model = mapping(mapping(spec.get("model")).get("fineTuneJobRef")).get("name")
     yield from added_feedback(manifest)
     for name in (template, model):
         job = store.get("FineTuneJob", namespace=namespace, name=name) if isinstance(name, str) else None
@@ -60,12 +60,8 @@ def _teachers(store: Store, manifest: Manifest) -> Iterator[str]:
             if owner["kind"] == "ModelDeployment" and owner["name"] != manifest["metadata"]["name"]:
                 yield owner["name"]
         if name == template:
-            yield from feedback_names(_mapping(_mapping(job.get("spec")).get("data")).get("train"))
+            yield from feedback_names(mapping(mapping(job.get("spec")).get("data")).get("train"))
 
 
 def _retraining(manifest: Manifest) -> dict[str, Any]:
-    return _mapping(_mapping(manifest.get("spec")).get("retraining"))
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return mapping(mapping(manifest.get("spec")).get("retraining"))

@@ -89,7 +89,7 @@ def _not_accepted(
     spec, deployments = observed.job.spec, observed.feedback_deployments
     refusals = (
         *job_refusals(spec, settings),
-        *feedback_refusals(spec.data, places=places_of(observed), deployments=deployments),
+        *feedback_refusals(spec, places=places_of(observed), deployments=deployments),
     )
     if not refusals:
         return None

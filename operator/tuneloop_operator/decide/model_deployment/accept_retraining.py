@@ -80,7 +80,7 @@ def _sources(observed: ObservedDeployment) -> Iterator[tuple[str, str]]:
     retraining, template = observed.deployment.spec.retraining, _template(observed)
     for number, added in enumerate((retraining.data if retraining else None) or ()):
         yield f"spec.retraining.data[{number}].uri", added.uri
-    for source in template.spec.data.sources if template else ():
+    for _, source in template.spec.sources if template else ():
         yield "spec.retraining.jobTemplateRef", source.uri
 
 

@@ -94,7 +94,9 @@ def facts_of(
         champion=_champion(observed, loop),
         data=data_of(observed, loop, verdicts, now=now),
         recipe=recipe_of(deployment, template) if isinstance(template, FineTuneJob) else "",
-        template_problem=template if isinstance(template, str) else _problem(observed, template, settings=settings),
+        template_problem=template_problem(observed, settings=settings),
+        runs_elsewhere=observed.runs_elsewhere,
+        most_parallel_runs=settings.max_parallel_retrainings,
         refusal=_refusal(observed, loop.run.name) if loop.run else "",
         job=run_job(observed, loop.run.name) if loop.run else None,
         leftover=found.name if (found := leftover_job(observed, loop)) else "",
@@ -126,6 +128,12 @@ def template_of(observed: ObservedDeployment) -> FineTuneJob | str:
         if isinstance(found, str)
         else found
     )
+
+
+def template_problem(observed: ObservedDeployment, *, settings: OperatorSettings) -> str:
+    """Return why no job can be made of the template of runs; empty if one can."""
+    template = template_of(observed)
+    return template if isinstance(template, str) else _problem(observed, template, settings=settings)
 
 
 def revision_of(observed: ObservedDeployment, loop: Loop, *, settings: OperatorSettings) -> str:
@@ -246,6 +254,6 @@ def _problem(observed: ObservedDeployment, template: FineTuneJob, *, settings: O
     deployments = observed.feedback_deployments
     refusals = (
         *job_refusals(spec, settings),
-        *feedback_refusals(spec.data, places=feedback_places(deployments), deployments=deployments),
+        *feedback_refusals(spec, places=feedback_places(deployments), deployments=deployments),
     )
     return f"{no_job}{message_of(refusals)}" if refusals else ""

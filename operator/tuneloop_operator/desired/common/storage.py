@@ -37,10 +37,8 @@ def path_of(uri: str) -> str:
 def claims_of(spec: FineTuneJobSpec) -> frozenset[str]:
     """Return the claims that the job reads: of its model, its sources, the checkpoint that it resumes from, and the model that it is compared with."""
     beside = spec.evaluation.compare_with if spec.evaluation else None
-    recent = (beside.recent if beside else None) or []
-    sources = [*spec.data.sources, *recent]
     resumed = spec.checkpoint.resume_from if spec.checkpoint else None
-    addresses = [spec.model.uri, *(source.uri for source in sources), resumed, beside.uri if beside else None]
+    addresses = [spec.model.uri, *(source.uri for _, source in spec.sources), resumed, beside.uri if beside else None]
     claims = (claim_of(address) for address in addresses if address is not None)
     return frozenset(claim for claim in claims if claim is not None)
 

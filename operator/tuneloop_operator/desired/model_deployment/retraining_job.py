@@ -103,6 +103,8 @@ def _beside_the_champion(evaluation: dict[str, Any], order: RunOrder) -> dict[st
     """Return how the result is measured: both models predict the same rows. The template may say with which margins, and on which recent rows."""
     champion = {"uri": order.champion_uri} | ({"digest": order.champion_digest} if order.champion_digest else {})
     options = {name: value for name, value in (evaluation.get("compareWith") or {}).items() if name != "digest"}
+    if "recent" in options:
+        options["recent"] = [_up_to(order.cutoff, source) for source in options["recent"]]
     return {**evaluation, "compareWith": options | champion}
 
 

@@ -24,12 +24,12 @@ FINE_TUNE_JOB = LOCAL_KINDS["FineTuneJob"]
 TRAINS = """
     model.uri model.revision model.labels
     task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens
-    data.train.uri data.train.split data.train.limit data.train.cutoff data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
+    data.train.uri data.train.split data.train.limit data.train.cutoff data.train.window data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
     data.train.labelRule.above data.train.labelRule.names data.train.labelRule.dropWithin
-    data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.columns.text data.validation.columns.label
+    data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.window data.validation.columns.text data.validation.columns.label
     data.validation.columns.tokens data.validation.columns.tags data.validation.labelRule.above data.validation.labelRule.names
     data.validation.labelRule.dropWithin
-    data.test.uri data.test.split data.test.limit data.test.cutoff data.test.columns.text data.test.columns.label data.test.columns.tokens data.test.columns.tags
+    data.test.uri data.test.split data.test.limit data.test.cutoff data.test.window data.test.columns.text data.test.columns.label data.test.columns.tokens data.test.columns.tags
     data.test.labelRule.above data.test.labelRule.names data.test.labelRule.dropWithin
     data.format data.validate.maxBadFraction data.validate.samples data.maxTokens
     data.split.validation data.split.test data.split.method data.split.stratify data.split.groupBy data.split.seed
@@ -46,8 +46,8 @@ PLACES = "storage.claim storage.subPath checkpoint.resume checkpoint.resumeFrom"
 FREE = """
     model.secretRef.name model.secretRef.key
     evaluation.bootstrapSamples evaluation.baselines evaluation.compareWith.uri evaluation.compareWith.digest evaluation.compareWith.margin
-    evaluation.compareWith.minImprovement evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
-    evaluation.compareWith.recent.cutoff
+    evaluation.compareWith.minImprovement evaluation.compareWith.sliceMargin evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
+    evaluation.compareWith.recent.cutoff evaluation.compareWith.recent.window
     evaluation.compareWith.recent.columns.text evaluation.compareWith.recent.columns.label evaluation.compareWith.recent.columns.tokens
     evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
     evaluation.compareWith.recent.labelRule.dropWithin deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter output.formats
@@ -129,7 +129,7 @@ def manifests_with(field):
         inner = inner[name][0] if is_list else inner[name]
     if field.startswith("model.secretRef") or field == "model.revision":
         base["spec"]["model"]["uri"] = "hf://org/gated"
-    if last == "cutoff":
+    if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
     tokens = {"task": "token-classification"}
     for value in (*VALUES.get(last, values_of(LEAVES[field])), None):

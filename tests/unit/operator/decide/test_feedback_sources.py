@@ -48,6 +48,21 @@ def test_where_the_rows_are_is_chosen_when_the_job_begins() -> None:
     assert status["resolved"]["feedback"] == {name: f"pvc://labels/team-a/feedback/{name}" for name in deployments}
 
 
+def test_the_recent_rows_of_a_comparison_are_feedback_as_well() -> None:
+    beside = {"uri": "pvc://models/champion", "recent": [{"uri": "feedback://reviews"}]}
+    job = a_job(evaluation={"compareWith": beside})
+    refused = decide(observed(job, live=True), now=NOW, settings=SETTINGS).status
+    assert refused is not None
+    accepted = next(found for found in refused["conditions"] if found["type"] == "Accepted")
+    assert accepted["message"].startswith("spec.evaluation.compareWith.recent[0].uri: found feedback://reviews; ")
+    kept = observed(job, feedback_deployments={"reviews": deployment("reviews", KEPT)}, live=True)
+    status = decide(kept, now=NOW, settings=SETTINGS).status
+    assert status is not None
+    assert status["resolved"]["feedback"] == {"reviews": "pvc://labels/team-a/feedback/reviews"}
+    manifest = job.to_wire() | {"kind": "FineTuneJob"}
+    assert [*references_of(manifest)] == [("ModelDeployment", "reviews")]
+
+
 def test_local_mode_says_where_the_rows_of_an_earlier_session_are() -> None:
     known = {
         "resolved": {"feedback": {"reviews": "pvc://labels/feedback/reviews", "films": "pvc://labels/feedback/films"}}

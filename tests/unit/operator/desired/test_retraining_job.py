@@ -93,6 +93,16 @@ def test_feedback_counts_up_to_the_moment_of_the_decision_whether_the_template_o
     assert data["test"] == [films | {"cutoff": ORDER.cutoff}]
 
 
+def test_recent_feedback_counts_up_to_the_same_moment() -> None:
+    recent = [{"uri": "feedback://api", "window": "14d"}, {"uri": "pvc://models/week.csv"}]
+    given = template(evaluation={"compareWith": {"uri": "pvc://models/old", "recent": recent}})
+    spec = retraining_job(deployment(data=[{"uri": "feedback://api"}]), given, ORDER)["spec"]
+    assert spec["evaluation"]["compareWith"]["recent"] == [recent[0] | {"cutoff": ORDER.cutoff}, recent[1]]
+    assert spec["data"]["train"][-1]["cutoff"] == ORDER.cutoff
+    later = replace(ORDER, cutoff="2026-02-01T00:00:00Z")
+    FineTuneJob.from_wire(retraining_job(deployment(), given, later) | {"metadata": {"name": "a", "namespace": "b"}})
+
+
 def test_two_runs_have_two_seeds() -> None:
     seeds = {
         retraining_job(deployment(), template(), replace(ORDER, name=name))["spec"]["training"]["seed"]
@@ -108,6 +118,11 @@ RECIPES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"suspend": True}, {}, True),
     ({"evaluation": {"compareWith": {"uri": "pvc://models/old"}}}, {}, True),
     ({"evaluation": {"compareWith": {"uri": "pvc://models/old", "margin": 0.01}}}, {}, False),
+    (
+        {"evaluation": {"compareWith": {"uri": "pvc://models/old", "recent": [{"uri": "feedback://api"}]}}},
+        {},
+        False,
+    ),
     ({"ttlSecondsAfterFinished": 5}, {}, True),
     ({"training": {"epochs": 1}}, {}, False),
     ({"method": {"type": "full"}}, {}, False),

@@ -175,8 +175,9 @@ def test_a_deployment_whose_rows_are_not_mounted_is_named(tmp_path):
         locate_sources(config, snapshots=tmp_path / "job")
 
 
-def with_feedback(folder, **data):
-    config = run_config(folder, data=data)
+def with_feedback(folder, *, evaluation=None, **data):
+    blocks = {"data": data} if evaluation is None else {"data": data, "evaluation": evaluation}
+    config = run_config(folder, **blocks)
     return changed(config, paths=changed(config.paths, feedback={"reviews": str(folder / "rows")}))
 
 
@@ -207,6 +208,6 @@ def test_rows_of_feedback_are_read_and_those_of_the_golden_set_never_train(tmp_p
     assert found.sources[0].feedback["predictions"] == 3
     (note,) = feedback_notes(located)
     assert note == (
-        "feedback://reviews for train: feedback up to 2026-11-30T13:00:00.000Z for 3 predictions, 0 of them without a text, "
+        "feedback://reviews for data.train: feedback up to 2026-11-30T13:00:00.000Z for 3 predictions, 0 of them without a text, "
         "0 with a text and without a label; 3 rows are of this side"
     )

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import f1_score
 
 from tuneloop_api.statistics.challenger import Rules, Verdict, gain_of_pairs, non_inferiority
-from tuneloop_trainer.evaluation.classification import paired_rows
+from tuneloop_trainer.evaluation.classification import paired_macro_f1, paired_rows
 from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.paired_scores import compare_scores
 from tuneloop_trainer.evaluation.predictions import Predictions
@@ -195,3 +196,59 @@ def test_the_metric_of_spans_is_that_of_the_evaluation():
     assert found.challenger == pytest.approx(span_f1(made, challenger, TAGS, BOOTSTRAP).value)
     assert found.champion == pytest.approx(span_f1(made, champion, TAGS, BOOTSTRAP).value)
     assert found.gain.low < found.gain.value < found.gain.high
+
+
+def rare(seed: int, rows: int = 600, *, share: float = 0.1):
+    """Truth with a rare class, and two models: one finds half of it, one most of it for some false alarms."""
+    generator = np.random.default_rng(seed)
+    truth = (generator.random(rows) < share).astype(np.int64)
+    answers = [
+        np.where(truth == 1, generator.random(rows) < found, generator.random(rows) < alarms).astype(np.int64)
+        for found, alarms in RARE
+    ]
+    return truth, *answers
+
+
+RARE = ((0.8, 0.04), (0.5, 0.02))
+"""(share of the rare class that is found, share of the other that is taken for it): challenger, champion."""
+
+
+def true_macro_f1(found: float, alarms: float, *, share: float = 0.1) -> float:
+    right = share * found, (1 - share) * (1 - alarms)
+    wrong = share * (1 - found) + (1 - share) * alarms
+    return sum(2 * part / (2 * part + wrong) for part in right) / 2
+
+
+def test_the_macro_f1_of_both_is_that_of_scikit_learn():
+    truth, challenger, champion = rare(3)
+    whole, *slices = paired_macro_f1(predictions(truth, challenger), champion, CLASSES)
+    found = compare_scores(whole, groups=None, bootstrap=BOOTSTRAP, level=0.05)
+    assert found.challenger == pytest.approx(f1_score(truth, challenger, average="macro"))
+    assert found.champion == pytest.approx(f1_score(truth, champion, average="macro"))
+    assert found.challenger_only == ((challenger == truth) & (champion != truth)).sum()
+    assert [part.name for part in slices] == CLASSES
+    assert all(part.zero_one for part in slices)
+
+
+def test_a_rare_class_counts_in_macro_f1_as_much_as_a_common_one():
+    truth, challenger, champion = rare(4, rows=4000)
+    gains = []
+    for pairs in (paired_rows, paired_macro_f1):
+        whole = pairs(predictions(truth, challenger), champion, CLASSES)[0]
+        gains.append(compare_scores(whole, groups=None, bootstrap=BOOTSTRAP, level=0.05).gain)
+    by_accuracy, by_macro_f1 = gains
+    assert by_accuracy.high < 0.03 < by_macro_f1.low
+
+
+def test_the_limits_of_macro_f1_are_rarely_on_the_wrong_side_of_the_true_gain():
+    true = true_macro_f1(*RARE[0]) - true_macro_f1(*RARE[1])
+    bootstrap, draws, wrong = Bootstrap(resamples=400), 200, [0, 0]
+    for seed in range(draws):
+        truth, challenger, champion = rare(1000 + seed)
+        whole = paired_macro_f1(predictions(truth, challenger), champion, CLASSES)[0]
+        gain = compare_scores(whole, groups=None, bootstrap=bootstrap, level=0.05).gain
+        wrong[0] += gain.low > true
+        wrong[1] += gain.high < true
+    # with a share of 5 % more than 22 of 200 would be an accident of one in 10,000
+    assert max(wrong) <= 22
+    assert min(wrong) >= 1

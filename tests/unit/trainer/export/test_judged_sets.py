@@ -10,7 +10,7 @@ from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.predictions import Predictions
 from tuneloop_trainer.export.champion.encode import cuts_of, require_same_tokens
-from tuneloop_trainer.export.champion.judge import Judging, Model, judge_set
+from tuneloop_trainer.export.champion.judge import Judging, Model, compared_metric, judge_set
 from tuneloop_trainer.export.champion.rows import GOLDEN, RECENT, RowSet
 from tuneloop_trainer.tasks.task import EncodedRow
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
@@ -38,14 +38,17 @@ def judged(
     is_decisive: bool = True,
     groups=None,
     margin: float = 0.03,
+    slice_margin: float | None = None,
     name: str = GOLDEN,
+    metric: str = "accuracy",
 ):
     rows = [{"text": f"text {number}", "label": LABELS[label]} for number, label in enumerate(TRUTH)]
     judging = Judging(
         task=TEXT_CLASSIFICATION,
         labels=LABELS,
-        rules=Rules(margin=margin, min_improvement=0.0),
+        rules=Rules(margin=margin, min_improvement=0.0, slice_margin=slice_margin),
         bootstrap=Bootstrap(resamples=500),
+        metric=metric,
     )
     row_set = RowSet(name=name, rows=rows, groups=groups, left_out=0)
     return judge_set(row_set, challenger=challenger, champion=champion, judging=judging, is_decisive=is_decisive)
@@ -74,6 +77,39 @@ def test_a_class_of_the_recent_window_is_listed_and_blocks_nothing():
     found, verdict = judged(challenger, champion, name=RECENT)
     assert verdict.worse_slices == ()
     assert {part.name: part.verdict for part in found.slices} == {"negative": "NotInferior", "positive": "Worse"}
+
+
+@pytest.mark.parametrize(
+    ("slice_margin", "verdict", "words"),
+    [
+        pytest.param(None, "Inconclusive", "margin 0.06", id="twice the margin"),
+        pytest.param(0.03, "Worse", "margin 0.03", id="the margin itself"),
+        pytest.param(0.2, "NotInferior", "margin 0.2", id="a wide one"),
+    ],
+)
+def test_a_class_has_a_margin_of_its_own(slice_margin, verdict, words):
+    found, overall = judged(model(range(1, 40, 2)), model(range(0, 240, 2)), slice_margin=slice_margin)
+    positive = found.slices[1]
+    assert (positive.name, positive.gain, positive.verdict) == ("positive", -0.1, verdict)
+    assert f"{words}, " in positive.message
+    assert "margin 0.03, " in found.message
+    assert overall.worse_slices == (("positive",) if verdict == "Worse" else ())
+
+
+def test_a_set_is_judged_in_macro_f1_and_its_classes_by_their_right_answers():
+    found, overall = judged(model(range(10)), model(range(40)), metric="macro_f1")
+    assert (found.method, overall.verdict) == ("clustered-bca", Verdict.BETTER)
+    assert "macro_f1 +0.07" in found.message
+    assert found.challenger_interval.value == pytest.approx(0.975, abs=1e-3)
+    assert {part.name for part in found.slices} == set(LABELS)
+    assert all("accuracy +" in part.message for part in found.slices)
+
+
+@pytest.mark.parametrize(
+    ("best_metric", "metric"), [("loss", "accuracy"), ("mcc", "accuracy"), ("macro_f1", "macro_f1")]
+)
+def test_models_are_compared_in_the_metric_that_chooses_the_checkpoint_where_they_can(best_metric, metric):
+    assert compared_metric(TEXT_CLASSIFICATION, best_metric) == metric
 
 
 def test_slices_share_their_level():

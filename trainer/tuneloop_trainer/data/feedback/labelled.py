@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
 import sqlite3
 import stat
@@ -30,7 +31,7 @@ _LONGEST_LINE = 16 * 1024 * 1024
 """Bytes. A server takes bodies of 1 MiB."""
 _TABLE = """
 CREATE TABLE predictions (
-    token TEXT PRIMARY KEY, last_at REAL, label TEXT, text_at REAL, text BLOB, text_key BLOB, is_audit INTEGER
+    token TEXT PRIMARY KEY, predicted_at REAL, last_at REAL, label TEXT, text_at REAL, text BLOB, text_key BLOB, is_audit INTEGER
 ) WITHOUT ROWID
 """
 _IS_EARLIER = """
@@ -38,7 +39,7 @@ excluded.text IS NOT NULL
 AND (text IS NULL OR (excluded.text_at, excluded.text, -excluded.is_audit) < (text_at, text, -is_audit))
 """
 _ADD = f"""
-INSERT INTO predictions VALUES (:token, :at, :label, :at, :text, :text_key, :is_audit)
+INSERT INTO predictions VALUES (:token, :predicted_at, :at, :label, :at, :text, :text_key, :is_audit)
 ON CONFLICT (token) DO UPDATE SET
     label = iif((excluded.last_at, coalesce(excluded.label, '')) > (last_at, coalesce(label, '')), excluded.label, label),
     last_at = max(last_at, excluded.last_at),
@@ -59,7 +60,7 @@ SELECT count(*), count(*) FILTER (WHERE text IS NULL), count(*) FILTER (WHERE te
 """
 _LABELLED = """
 SELECT text, label, text_key, texts.is_audit FROM predictions JOIN texts USING (text_key)
-WHERE label IS NOT NULL ORDER BY last_at DESC, token
+WHERE label IS NOT NULL AND predicted_at >= :since ORDER BY last_at DESC, token
 """
 
 
@@ -81,6 +82,7 @@ class LabelledTexts:
             _ADD,
             {
                 "token": row.token,
+                "predicted_at": row.predicted_at,
                 "at": row.labelled_at,
                 "label": row.label,
                 "text": None if text is None else text.encode(),
@@ -100,9 +102,14 @@ class LabelledTexts:
         all_of_them, without_text, without_label = self._database.execute(_PREDICTIONS).fetchone()
         return all_of_them, without_text, without_label
 
-    def rows(self, *, at_a_time: int = 2048) -> Iterator[list[tuple[str, str, bytes, bool]]]:
-        """Yield (text, label, key of the text, whether the text is of an audit) in batches, the newest label first: of equal texts the first row counts."""
-        found = self._database.execute(_LABELLED)
+    def rows(
+        self, *, since: float | None = None, at_a_time: int = 2048
+    ) -> Iterator[list[tuple[str, str, bytes, bool]]]:
+        """Yield (text, label, key of the text, whether the text is of an audit) in batches, the newest label first: of equal texts the first row counts.
+
+        since: of the predictions, in seconds since 1970; None: all. What an older one says of its text, such as that it is of an audit, counts in any case.
+        """
+        found = self._database.execute(_LABELLED, {"since": -math.inf if since is None else since})
         while batch := found.fetchmany(at_a_time):
             yield [(text.decode(), label, key, bool(is_audit)) for text, label, key, is_audit in batch]
 

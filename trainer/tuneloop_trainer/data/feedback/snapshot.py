@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from tuneloop_api.wire.canonical import digest_of
+from tuneloop_api.wire.durations import seconds
+from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_trainer.data.feedback.labelled import labelled_texts
 from tuneloop_trainer.data.hash_split import by_hash
 from tuneloop_trainer.data.row_table import KEY_BYTES, TEST, TRAIN, VALIDATION
@@ -46,27 +48,34 @@ class Snapshot:
 
 
 def snapshot_of(
-    folder: Path,
+    folder: Path | None,
     *,
     uri: str,
     field: str,
     split: int,
     cutoff: str | None,
     snapshots: Path,
+    window: str | None = None,
     run: str = "",
     clock: float | None = None,
 ) -> Snapshot:
     """Return the snapshot of a source; one that this job took before stays, also where the files are gone by now.
 
-    folder: of the servers' files. field: of the source, for messages. cutoff: RFC 3339; None: now. snapshots: folder of the job. run: names a run that
-    must take new ones. clock: now, in seconds since 1970, for tests. Raises ConfigError for a cutoff that is no time, or a folder that is a link; DataError if there is no row.
+    folder: of the servers' files; None: only a snapshot that was taken before can be had. field: of the source, for messages. cutoff: RFC 3339; None: now.
+    snapshots: folder of the job. window: a duration before the cutoff, in which the predictions were made; None: any time. run: names a run that
+    must take new ones. clock: now, in seconds since 1970, for tests.
+    Raises ConfigError for a cutoff that is no time, a folder that is a link, or none; DataError if there is no row.
     """
-    name = digest_of([uri, field, cutoff, run])[:16]
+    name = digest_of([uri, field, cutoff, run, *([] if window is None else [window])])[:16]
     path, about = snapshots / f"{name}.jsonl", snapshots / f"{name}.json"
     if about.exists():
         return Snapshot(path=path, facts=json.loads(about.read_bytes()))
+    if folder is None:
+        raise ConfigError(
+            f"{field}.uri: {uri}: the rows of feedback of {feedback_deployment(uri)} cannot be reached from here"
+        )
     _refuse_link(folder, uri=uri, field=field)
-    until = (time.time() if clock is None else clock) if cutoff is None else _seconds(cutoff, field=field)
+    until = (time.time() if clock is None else clock) if cutoff is None else _moment(cutoff, field=field)
     make_folder(snapshots)
     draft = snapshots / f"{name}.draft"
     with (
@@ -74,8 +83,8 @@ def snapshot_of(
         labelled_texts(folder, cutoff=until, scratch=Path(scratch), name=uri) as found,
         draft.open("wb") as file,
     ):
-        sides = _write(found, file, split=split)
-        facts = _facts(found, until=until, sides=sides)
+        sides = _write(found, file, split=split, since=None if window is None else until - seconds(window))
+        facts = _facts(found, until=until, sides=sides) | ({} if window is None else {"window": window})
         os.fsync(file.fileno())
     if sides[split] == 0:
         draft.unlink()
@@ -92,10 +101,10 @@ def sides_of(keys: list[bytes], audits: list[bool]) -> list[int]:
     return [TEST if is_audit else int(side) for side, is_audit in zip(hashed, audits, strict=True)]
 
 
-def _write(found: LabelledTexts, file: BinaryIO, *, split: int) -> dict[int, int]:
-    """Write the rows of a side; return how many rows each side has."""
+def _write(found: LabelledTexts, file: BinaryIO, *, split: int, since: float | None) -> dict[int, int]:
+    """Write the rows of a side; return how many rows each side has. since: of the predictions, in seconds since 1970."""
     counts = dict.fromkeys((TRAIN, VALIDATION, TEST), 0)
-    for batch in found.rows():
+    for batch in found.rows(since=since):
         sides = sides_of([key for _, _, key, _ in batch], [is_audit for *_, is_audit in batch])
         for (text, label, _, _), side in zip(batch, sides, strict=True):
             counts[side] += 1
@@ -126,7 +135,7 @@ def _refuse_link(folder: Path, *, uri: str, field: str) -> None:
         )
 
 
-def _seconds(cutoff: str, *, field: str) -> float:
+def _moment(cutoff: str, *, field: str) -> float:
     try:
         return datetime.fromisoformat(cutoff).timestamp()
     except ValueError:
@@ -134,8 +143,9 @@ def _seconds(cutoff: str, *, field: str) -> float:
 
 
 def _no_rows(facts: Mapping[str, Any], *, uri: str, field: str, split: int) -> DataError:
+    window = f", of predictions of the last {facts['window']}" if "window" in facts else ""
     return DataError(
-        f"{field}.uri: {uri} has no row for {SPLITS[split]} up to {facts['cutoff']}: {facts['predictions']:,} predictions have feedback, "
+        f"{field}.uri: {uri} has no row for {SPLITS[split]} up to {facts['cutoff']}{window}: {facts['predictions']:,} predictions have feedback, "
         f"{facts['withoutText']:,} of them without a text, {facts['withoutLabel']:,} with a text and without a label",
         hint="clients send `input` beside the label, and spec.feedback.storeInputs of the deployment allows texts to be kept; of the texts 8 of 10 are for "
         "train, 1 for validation and 1 for test",

@@ -24,7 +24,7 @@ from tuneloop_api.contract.champion import (
 from tuneloop_api.statistics.challenger import LEVEL, Rules, outcome_of
 from tuneloop_trainer.export.champion.artifact import Champion, model_digest, open_champion
 from tuneloop_trainer.export.champion.encode import as_split, cuts_of, encode_rows, require_same_tokens, tokenizer_of
-from tuneloop_trainer.export.champion.judge import Judging, Model, judge_set
+from tuneloop_trainer.export.champion.judge import Judging, Model, compared_metric, judge_set
 from tuneloop_trainer.export.champion.predict import predict_sets
 from tuneloop_trainer.export.champion.rows import golden_rows, recent_rows
 from tuneloop_trainer.export.publish import list_files
@@ -77,7 +77,8 @@ def compare_with_champion(
     recent = recent_rows(config, dataset, labels=labels)
     sets = [golden_rows(dataset), *([recent] if recent is not None else [])]
     own, other = _predictions(folder, champion, sets, inputs=inputs, beat=beat)
-    judging = Judging(task=inputs.task, labels=labels, rules=_rules(asked), bootstrap=bootstrap)
+    metric = compared_metric(inputs.task, config.settings.training.best_metric)
+    judging = Judging(task=inputs.task, labels=labels, rules=_rules(asked), bootstrap=bootstrap, metric=metric)
     found = [
         judge_set(
             rows,
@@ -104,9 +105,10 @@ def _comparison(
 ) -> ModelComparison:
     outcome = outcome_of([verdict for _, verdict in found])
     return ModelComparison(
-        metric=judging.task.primary_metric,
+        metric=judging.metric,
         margin=judging.rules.margin,
         min_improvement=judging.rules.min_improvement,
+        slice_margin=judging.rules.of_slices.margin,
         level=LEVEL,
         champion=champion,
         challenger=challenger,
@@ -158,7 +160,7 @@ def _splits(sets: list[RowSet], tokenizer: Any, champion: Champion, *, inputs: E
 
 
 def _rules(asked: CompareWithSettings) -> Rules:
-    return Rules(margin=asked.margin, min_improvement=asked.min_improvement)
+    return Rules(margin=asked.margin, min_improvement=asked.min_improvement, slice_margin=asked.slice_margin)
 
 
 def _summary(comparison: ModelComparison, *, digest: str, seconds: float) -> ComparisonSummary:

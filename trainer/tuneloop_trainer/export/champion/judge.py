@@ -22,6 +22,7 @@ from tuneloop_api.statistics.challenger import (
 )
 from tuneloop_trainer.evaluation.paired_scores import PairedResult, compare_scores
 from tuneloop_trainer.export.champion.rows import RECENT
+from tuneloop_trainer.tasks.task import Measure, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from tuneloop_trainer.evaluation.paired_scores import PairedScores
     from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.export.champion.rows import RowSet
-    from tuneloop_trainer.tasks.task import Task
 
 _DIGITS = 6
 """Of numbers that depend on the logits to the last bit: another CPU must not give another artifact."""
@@ -53,18 +53,33 @@ class Judging:
     labels: Sequence[str]
     rules: Rules
     bootstrap: Bootstrap
+    metric: str
+    """In which the models are compared: the task's primary metric, or one of its other measures."""
+
+    @property
+    def measure(self) -> Measure:
+        """How the models are compared."""
+        own = Measure(score=self.task.score, paired=self.task.paired)
+        return self.task.other_measures.get(self.metric, own)
+
+
+def compared_metric(task: Task, best_metric: str) -> str:
+    """Return in which metric a job compares its model: in that which chooses its checkpoint, where models can be compared in it, else in the task's own."""
+    return best_metric if best_metric in task.other_measures else task.primary_metric
 
 
 def judge_set(
     rows: RowSet, *, challenger: Model, champion: Model, judging: Judging, is_decisive: bool
 ) -> tuple[ComparedSet, SetVerdict]:
     """Return what was found of a set, and its verdict. is_decisive: the set says whether the challenger is better; else, that it is not inferior."""
-    task, rules = judging.task, judging.rules
-    whole, *slices = task.paired(challenger.predictions, task.choose(champion.predictions.values), judging.labels)
+    rules, choose = judging.rules, judging.task.choose
+    whole, *slices = judging.measure.paired(
+        challenger.predictions, choose(champion.predictions.values), judging.labels
+    )
     groups = _several(rows.groups)
     result = compare_scores(whole, groups=groups, bootstrap=judging.bootstrap, level=LEVEL)
     verdict = (improvement if is_decisive else non_inferiority)(result.gain, rules)
-    reason = sentence(_noun(len(rows.rows), rows.name), result.gain, verdict, metric=task.primary_metric, rules=rules)
+    reason = sentence(_noun(len(rows.rows), rows.name), result.gain, verdict, metric=judging.metric, rules=rules)
     compared = [
         _slice(part, groups=groups, judging=judging, level=LEVEL / len(slices), where=rows.name) for part in slices
     ]
@@ -91,9 +106,10 @@ def _slice(
     scores: PairedScores, *, groups: Integers | None, judging: Judging, level: float, where: str
 ) -> ComparedSlice:
     result = compare_scores(scores, groups=groups, bootstrap=judging.bootstrap, level=level)
-    verdict = non_inferiority(result.gain, judging.rules)
+    rules = judging.rules.of_slices
+    verdict = non_inferiority(result.gain, rules)
     noun = f"{_noun(len(scores.rows), where)} of {scores.name}"
-    reason = sentence(noun, result.gain, verdict, metric=judging.task.primary_metric, rules=judging.rules)
+    reason = sentence(noun, result.gain, verdict, metric=judging.task.primary_metric, rules=rules)
     found = _found(result, rows=len(scores.rows), verdict=verdict, message=reason)
     return ComparedSlice(**found, name=str(scores.name))
 
@@ -120,7 +136,7 @@ def _several(groups: Integers | None) -> Integers | None:
 
 
 def _estimate(model: Predictions, truth: Predictions, judging: Judging) -> Estimate:
-    found = judging.task.score(truth, judging.task.choose(model.values), judging.labels, judging.bootstrap)
+    found = judging.measure.score(truth, judging.task.choose(model.values), judging.labels, judging.bootstrap)
     return Estimate(value=found.value, low=found.low, high=found.high)
 
 

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuneloop_api.contract.settings import RECENT_WINDOW
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.model import changed
+from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_trainer.data.choose_format import choose_format
-from tuneloop_trainer.data.collect import LocatedSource, collect
+from tuneloop_trainer.data.collect import collect
+from tuneloop_trainer.data.locate_source import located, snapshots_of
 from tuneloop_trainer.data.row_table import TEST
 from tuneloop_trainer.data.steps.exact_duplicates import equal_ids
 from tuneloop_trainer.data.text_key import text_key
 from tuneloop_trainer.dataset.shards import GROUPS, open_split, read_rows
 from tuneloop_trainer.errors import DataError
-from tuneloop_trainer.locate import files_of
 from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_trainer.data.collect import LocatedSource
     from tuneloop_trainer.data.formats.row_format import RowFormat
     from tuneloop_trainer.data.row_table import RowTable
     from tuneloop_trainer.tasks.task import Row
@@ -62,25 +65,34 @@ def golden_rows(dataset: Path) -> RowSet:
     )
 
 
+def recent_sources(config: RunConfig, *, snapshots: Path) -> list[LocatedSource]:
+    """Return the sources of `evaluation.compareWith.recent` with their files; none if the field is not set. snapshots: folder for the rows of feedback that count.
+
+    Feedback gives its test side: no job trains on it, nor chooses a checkpoint by it, whatever its cutoff. Raises ConfigError or DataError.
+    """
+    beside = config.settings.evaluation.compare_with
+    return [
+        located(
+            changed(source, window=source.window or RECENT_WINDOW) if feedback_deployment(source.uri) else source,
+            split=TEST,
+            field=f"evaluation.compareWith.recent[{index}]",
+            config=config,
+            snapshots=snapshots,
+        )
+        for index, source in enumerate((beside.recent if beside else None) or ())
+    ]
+
+
 def recent_rows(config: RunConfig, dataset: Path, *, labels: Sequence[str]) -> RowSet | None:
     """Return the rows of `evaluation.compareWith.recent` whose texts stand in neither training nor validation, each text once; None: the field is not set.
 
     Raises DataError or ConfigError as `prepare` does for the other sources: what is wrong, and where; DataError if no row is left.
     """
-    beside = config.settings.evaluation.compare_with
-    if beside is None or beside.recent is None:
+    sources = recent_sources(config, snapshots=snapshots_of(config))
+    if not sources:
         return None
     settings = changed(config.settings, model=changed(config.settings.model, labels=list(labels)))
     row_format = choose_format(settings, task=task_of(settings))
-    sources = [
-        LocatedSource(
-            field=f"evaluation.compareWith.recent[{index}]",
-            split=TEST,
-            settings=source,
-            files=files_of(source, claims=config.paths.claims, field=f"evaluation.compareWith.recent[{index}]"),
-        )
-        for index, source in enumerate(beside.recent)
-    ]
     with tempfile.TemporaryDirectory(prefix="tuneloop-recent-") as folder:
         contents = Path(folder) / "rows.arrow"
         table = collect(

@@ -126,6 +126,10 @@ class Facts:
     """Whether inputs and labels are fit to be learned from."""
     template_problem: str = ""
     """Why no job can be made of the template; empty: one can."""
+    runs_elsewhere: int = 0
+    """Runs of other deployments whose jobs are at work."""
+    most_parallel_runs: int | None = None
+    """Of all deployments of the operator; None: any."""
     refusal: str = ""
     """Why the job of the run in flight cannot be created; empty: nobody refused it."""
     job: RunJob | None = None

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tuneloop_operator.decide.model_deployment.retraining.facts import Champion, Facts
     from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerVerdict
 
+_LOOK_AGAIN_SECONDS = 30.0
 _MOST_TRANSITIONS = 16
 """In one decision. The longest way has five."""
 
@@ -189,7 +190,9 @@ def _handled(loop: Loop, firing: tuple[TriggerVerdict, ...], facts: Facts) -> tu
 
 
 def _requeue_after(loop: Loop, *, now: datetime) -> float | None:
-    """Return the seconds until time alone lets a run start."""
+    """Return the seconds until time alone lets a run start, or until to look again for what no change of this object shows."""
+    if loop.blocked is BlockedReason.PARALLEL_RUNS:
+        return _LOOK_AGAIN_SECONDS
     if loop.state is not LoopState.BLOCKED or loop.next_eligible is None:
         return None
     return max(0.0, (loop.next_eligible - now).total_seconds()) + 1.0

@@ -47,6 +47,8 @@ class BlockedReason(StrEnum):
     BUDGET = "Budget"
     DATA_QUALITY = "DataQuality"
     """What came in is broken, or the labels of one client contradict all others: nothing may be learned from it."""
+    PARALLEL_RUNS = "ParallelRuns"
+    """As many runs of other deployments are at work as the operator allows."""
     DRY_RUN = "DryRun"
 
 

@@ -64,7 +64,12 @@ def block_of(loop: Loop, facts: Facts, *, now: datetime) -> Block | None:
         return Block(reason=BlockedReason.RUN_IN_FLIGHT, why=why)
     if facts.rollout.busy is not None:
         return Block(reason=facts.rollout.busy, why=facts.rollout.message)
-    return _unfit(loop, facts) or _cooling(loop, facts.spec, now=now) or _overspent(loop, facts.spec, now=now)
+    return (
+        _unfit(loop, facts)
+        or _cooling(loop, facts.spec, now=now)
+        or _overspent(loop, facts.spec, now=now)
+        or _crowded(facts)
+    )
 
 
 def usable(firing: tuple[TriggerVerdict, ...], facts: Facts) -> tuple[TriggerVerdict, ...]:
@@ -161,3 +166,11 @@ def _overspent(loop: Loop, spec: LoopSpec, *, now: datetime) -> Block | None:
     used, like_last, most = (f"{value / 3600:.4g}" for value in (cost.gpu_seconds, expected, spec.most_gpu_seconds))
     why = f"{used} GPU hours in {days}, the last run took {like_last}, budget.gpuHours is {most}"
     return Block(reason=BlockedReason.BUDGET, why=why, until=cost.free_at)
+
+
+def _crowded(facts: Facts) -> Block | None:
+    most = facts.most_parallel_runs
+    if most is None or facts.runs_elsewhere < most:
+        return None
+    why = f"{facts.runs_elsewhere} runs of other deployments are at work, retraining.maxParallelRuns of the operator is {most}"
+    return Block(reason=BlockedReason.PARALLEL_RUNS, why=why)

@@ -95,6 +95,9 @@ BLOCKS: list[tuple[str, Loop, dict[str, Any], dict[str, Any], BlockedReason | No
     ("GPUs", Loop(history=(record(gpu_seconds=6 * HOUR),)), {}, {"most_gpu_seconds": 11 * HOUR}, BlockedReason.BUDGET),
     ("room for one more", Loop(history=(record(gpu_seconds=6 * HOUR),)), {}, {"most_gpu_seconds": 13 * HOUR}, None),
     ("all GPUs, before the window", Loop(history=(record(hours=1001, gpu_seconds=9 * HOUR),)), {}, {"most_gpu_seconds": 7 * HOUR}, None),
+    ("others at work", Loop(), {"runs_elsewhere": 2, "most_parallel_runs": 2}, {}, BlockedReason.PARALLEL_RUNS),
+    ("room beside others", Loop(), {"runs_elsewhere": 1, "most_parallel_runs": 2}, {}, None),
+    ("others at work, without a limit", Loop(), {"runs_elsewhere": 500}, {}, None),
     ("GPUs of runs before the window", Loop(history=(record(hours=1001, gpu_seconds=6 * HOUR),)), {}, {"most_gpu_seconds": 7 * HOUR}, None),
 ]  # fmt: skip
 

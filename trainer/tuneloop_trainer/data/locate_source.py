@@ -1,0 +1,53 @@
+"""From a source of the spec to the files that are read: those of its address, or the snapshot of feedback that the job takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuneloop_api.wire.uris import feedback_deployment
+from tuneloop_trainer.data.collect import LocatedSource
+from tuneloop_trainer.data.feedback.snapshot import snapshot_of
+from tuneloop_trainer.locate import DataFile, files_of
+
+if TYPE_CHECKING:
+    from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import SourceSettings
+
+BEGUN = "RUN"
+"""File in the job's folder that names the run which `prepare` began last with `checkpoint.resume: never`."""
+
+
+def snapshots_of(config: RunConfig) -> Path:
+    """Return the folder of the job's snapshots of feedback: `prepare` takes them, and `export` reads them again."""
+    return Path(config.paths.job_dir) / "feedback"
+
+
+def located(source: SourceSettings, *, split: int, field: str, config: RunConfig, snapshots: Path) -> LocatedSource:
+    """Return a source with its files. field: path in the spec, for messages. snapshots: folder for the rows of feedback that count.
+
+    Raises ConfigError or DataError: what is wrong with the source, and where.
+    """
+    deployment = feedback_deployment(source.uri)
+    if deployment is None:
+        files = files_of(source, claims=config.paths.claims, field=field)
+        return LocatedSource(field=field, split=split, settings=source, files=files)
+    folder = (config.paths.feedback or {}).get(deployment)
+    snapshot = snapshot_of(
+        None if folder is None else Path(folder),
+        uri=source.uri,
+        field=field,
+        split=split,
+        cutoff=source.cutoff,
+        window=source.window,
+        snapshots=snapshots,
+        run=_run_of(config),
+    )
+    file = DataFile(path=snapshot.path, format="jsonl", name=source.uri)
+    return LocatedSource(field=field, split=split, settings=source, files=[file], feedback=snapshot.facts)
+
+
+def _run_of(config: RunConfig) -> str:
+    """Return which run must take snapshots of its own; empty: the first. `prepare` alone is given it, and leaves it in the job's folder for `export`."""
+    begun = Path(config.paths.job_dir) / BEGUN
+    return config.fresh_run_id or (begun.read_text(encoding="utf-8") if begun.exists() else "")
