@@ -183,7 +183,10 @@ def test_a_task_that_this_server_does_not_know_is_refused_with_those_it_knows(ar
     with pytest.raises(CannotServe) as refused:
         task_of(configuration(artifact.folder), changed(artifact.manifest, task="fill-mask"))
     assert refused.value.exit_code == ExitCode.MODEL_ACCESS
-    assert "has the task fill-mask, allowed are text-classification, text-classification/multi-label, token-classification" in str(refused.value)
+    assert (
+        "has the task fill-mask, allowed are text-classification, text-classification/multi-label, token-classification"
+        in str(refused.value)
+    )
 
 
 def test_extra_files_change_no_prediction(copy, artifact):

@@ -29,7 +29,10 @@ def test_every_limit_has_a_range_with_its_default_as_the_example():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task": "poetry"}, "task: poetry was given, allowed: text-classification, text-classification/multi-label, token-classification; example: "),
+        (
+            {"task": "poetry"},
+            "task: poetry was given, allowed: text-classification, text-classification/multi-label, token-classification; example: ",
+        ),
         ({"labels": []}, "labels: [] was given, at least one is needed; example: "),
         ({"canary": CONFIG["stable"]}, "canary.name: 5f0a1b2c was given, stable has this name; "),
         ({"controlPort": 8080}, "controlPort: 8080 was given, copies come in on this port; "),
