@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tuneloop_api.combinations.table import METHODS, OPTIONS
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
@@ -28,3 +29,9 @@ def test_an_example_is_valid(manifest: dict) -> None:
 def test_there_is_an_example_of_every_task() -> None:
     tasks = {param.values[0]["spec"].get("task") for param in MANIFESTS}
     assert tasks >= {"text-classification", "token-classification"}
+
+
+def test_there_is_an_example_of_every_method_and_option() -> None:
+    blocks = [param.values[0]["spec"].get("method", {}) for param in MANIFESTS if param.id.startswith("methods/")]
+    assert {block["type"] for block in blocks} == set(METHODS)
+    assert set().union(*blocks) >= OPTIONS.keys()

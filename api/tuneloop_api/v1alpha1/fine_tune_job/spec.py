@@ -12,6 +12,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
+from tuneloop_api.combinations.rules import combination_rules
+from tuneloop_api.combinations.table import ADAPTERS
 from tuneloop_api.v1alpha1.common import (
     Cpu,
     Image,
@@ -104,8 +106,8 @@ def _merges(output: Output | None) -> bool:
     return output is not None and output.merge_adapter is not None
 
 
-def _is_lora(method: Method | None) -> bool:
-    return method is None or method.type in {None, "lora"}
+def _has_adapter(method: Method | None) -> bool:
+    return ((method and method.type) or "lora") in ADAPTERS
 
 
 def _metrics_fit(spec: FineTuneJobSpec, *, stopping: bool) -> bool:
@@ -225,10 +227,11 @@ class FineTuneJobSpec(PodOptions):
         Rule(
             field="output.mergeAdapter",
             reason="FieldValueForbidden",
-            message="applies only to method.type: lora (other methods have no adapter); leave it out",
-            cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
-            holds=lambda spec: not _merges(spec.output) or _is_lora(spec.method),
+            message=f"applies only to method.type: {' or '.join(ADAPTERS)} (other methods have no adapter); leave it out",
+            cel=f"!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') in {list(ADAPTERS)}",
+            holds=lambda spec: not _merges(spec.output) or _has_adapter(spec.method),
         ),
+        *combination_rules(),
         Rule(
             field="evaluation.compareWith",
             reason="FieldValueForbidden",

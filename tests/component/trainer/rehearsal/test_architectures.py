@@ -40,6 +40,7 @@ LARGE = [
 REFUSED_BY = {
     "full": "never",
     "lora": "names no layer of this model|cannot be used: .* experts",
+    "ia3": "names no layer of this model",
     "bitfit": "bitfit trains the bias terms of a model, and .* has none",
 }
 """The words with which a method refuses a model; the rehearsal is not the first to find that."""
@@ -86,9 +87,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PrepareResul
 
 
 def combinations() -> list[Any]:
-    """Return (task, model type, method); bitfit, which differs only in what is trained, runs always for the architectures in `LARGE` alone."""
+    """Return (task, model type, method); bitfit and ia3, which differ only in what is trained, run always for the architectures in `LARGE` alone."""
     return [
-        pytest.param(*cell, method, marks=[pytest.mark.full] if method == "bitfit" and cell not in LARGE else [])
+        pytest.param(
+            *cell, method, marks=[pytest.mark.full] if method in {"bitfit", "ia3"} and cell not in LARGE else []
+        )
         for cell in ARCHITECTURES
         for method in METHODS
     ]

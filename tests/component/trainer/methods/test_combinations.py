@@ -1,0 +1,60 @@
+"""Every combination that the table allows really runs: two steps, a save, a resume on another number of ranks, and publishing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ranks import run_ranks
+from tiny_architectures import save_base, save_tokenizer
+
+from tuneloop_api.combinations.table import METHODS, OPTIONS, PRECISIONS, TASKS, ZERO_STAGES, Combination, refusal
+
+SCRIPT = Path(__file__).with_name("gang_combinations.py")
+VALUES = {"freeze": ["embeddings", r"layer\.0\."]}
+"""Of options that are no switches."""
+VARIANTS: list[dict[str, Any]] = [
+    *({"type": method} for method in METHODS),
+    *({"type": method, option: VALUES.get(option, True)} for option, method in OPTIONS.items()),
+]
+CELLS = {
+    f"{'-'.join(str(key if key in OPTIONS else value) for key, value in method.items())}-{task}-{stage}-{precision}": {
+        "method": method, "task": task, "zero_stage": stage, "precision": precision,
+    }
+    for method in VARIANTS
+    for task in TASKS
+    for stage in ZERO_STAGES
+    for precision in PRECISIONS
+    if refusal(Combination(method=method["type"], options=frozenset(method.keys() & OPTIONS), task=task, zero_stage=stage, precision=precision)) is None
+}  # fmt: skip
+FEW = {
+    name: cell
+    for name, cell in CELLS.items()
+    for number in [VARIANTS.index(cell["method"])]
+    if (cell["zero_stage"], cell["precision"], cell["task"])
+    == (3 - number % 4 if "useDora" not in cell["method"] else 2, PRECISIONS[number % 2], TASKS[number // 2 % 2])
+}
+"""One of each variant, with all stages, formats of numbers and tasks among them."""
+
+
+def test_the_few_cells_hold_every_value_of_every_axis() -> None:
+    assert [cell["method"] for cell in FEW.values()] == VARIANTS
+    for axis, values in (("task", TASKS), ("zero_stage", ZERO_STAGES), ("precision", PRECISIONS)):
+        assert {cell[axis] for cell in FEW.values()} == set(values)
+
+
+@pytest.mark.parametrize("cells", [pytest.param(FEW, id="few"), pytest.param(CELLS, id="all", marks=pytest.mark.full)])
+def test_what_the_table_allows_trains_resumes_and_is_published(tmp_path: Path, cells: dict[str, Any]) -> None:
+    save_base(tmp_path / "model", "bert")
+    save_tokenizer(tmp_path / "model")
+    given = {"folder": str(tmp_path), "cells": cells}
+    deadline = 60.0 + 20.0 * len(cells)
+    moved = run_ranks(SCRIPT, "save_cells", world_size=2, deadline=deadline, **given)[0]
+    assert {name for name, far in moved.items() if far > 1e-3} == cells.keys()
+    (found,) = run_ranks(SCRIPT, "publish_cells", world_size=1, deadline=deadline, **given)
+    assert found.keys() == cells.keys()
+    for name, differences in found.items():
+        assert differences.pop("resumed") == 0.0, name
+        assert differences, name
+        assert max(differences.values()) < 1e-5, (name, differences)
