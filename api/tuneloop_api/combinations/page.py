@@ -17,6 +17,7 @@ from tuneloop_api.combinations.table import (
     Combination,
     Refused,
     refusal,
+    serves_adapter,
 )
 
 if TYPE_CHECKING:
@@ -43,13 +44,21 @@ def page() -> str:
         "Written by `python -m tuneloop_api.combinations docs`; edit `api/tuneloop_api/combinations/table.py`. The API server, `tuneloop validate` and the trainer ask the same table.\n\n"
         "## Methods\n" + _methods() + "\n"
         f"`spec.output.mergeAdapter` applies to {' and '.join(f'`{method}`' for method in ADAPTERS)} alone. A ModelDeployment serves `model/` of every method, by torch and as ONNX; "
-        "`spec.adapters` serves `adapter/` of `lora`, `useDora` and `useRslora` included, beside its base model.\n\n"
+        f"`spec.adapters` serves `adapter/` of {', '.join(_served())} beside its base model.\n\n"
         f"## Cells\nTasks: {', '.join(TASKS)}. Architectures: {', '.join(FAMILIES)}. Of {len(cells)} combinations of method, option, task, ZeRO stage and number format {sum(refusal(cell) is None for cell in cells)} are allowed. "
         "In bf16 stage 0 runs as stage 1. `tests/component/trainer/methods/test_combinations.py` trains, saves, resumes on another number of ranks and publishes each of them with a tiny model.\n\n"
         + _cells()
         + "\n## Refused\n"
         + _refused()
     )
+
+
+def _served() -> list[str]:
+    return [
+        option or method
+        for method, option in variants()
+        if serves_adapter(method, frozenset([option] if option else []))
+    ]
 
 
 def write(folder: Path) -> None:

@@ -94,6 +94,14 @@ REFUSED: tuple[Refused, ...] = (
 )
 
 
+def serves_adapter(method: str, options: frozenset[str]) -> bool:
+    """Whether model servers run the adapter of a method beside its base model.
+
+    They pack the base model's weights, which DoRA would read in every pass; of the layers that PEFT adds, they know those of LoRA.
+    """
+    return method == "lora" and "useDora" not in options
+
+
 def refusal(combination: Combination) -> Refused | None:
     """Return the first row that refuses a combination; None: it is allowed."""
     return next((row for row in REFUSED if row.refuses(combination)), None)

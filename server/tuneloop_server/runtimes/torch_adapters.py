@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _READ = frozenset(
     [
         "alpha_pattern", "exclude_modules", "fan_in_fan_out", "lora_alpha", "modules_to_save", "r", "rank_pattern", "target_modules", "target_parameters",
-        "use_dora", "use_rslora",
+        "use_rslora",
     ]
 )  # fmt: skip
 """Settings of an adapter that say how its weights are used."""

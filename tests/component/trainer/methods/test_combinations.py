@@ -28,24 +28,30 @@ CELLS = {
     for precision in PRECISIONS
     if refusal(Combination(method=method["type"], options=frozenset(method.keys() & OPTIONS), task=task, zero_stage=stage, precision=precision)) is None
 }  # fmt: skip
-FEW = {
-    name: cell
-    for name, cell in CELLS.items()
-    for number in [VARIANTS.index(cell["method"])]
-    if (cell["zero_stage"], cell["precision"], cell["task"])
-    == (3 - number % 4 if "useDora" not in cell["method"] else 2, PRECISIONS[number % 2], TASKS[number // 2 % 2])
-}
+FEW = [
+    "full-text-classification-0-fp32",
+    "lora-token-classification-3-bf16",
+    "ia3-text-classification-3-bf16",
+    "bitfit-token-classification-1-bf16",
+    "lora-useDora-token-classification-2-fp32",
+    "lora-useRslora-text-classification-3-fp32",
+    "full-freeze-token-classification-2-bf16",
+]
 """One of each variant, with all stages, formats of numbers and tasks among them."""
 
 
 def test_the_few_cells_hold_every_value_of_every_axis() -> None:
-    assert [cell["method"] for cell in FEW.values()] == VARIANTS
+    few = [CELLS[name] for name in FEW]
+    assert [cell["method"] for cell in few] == VARIANTS
     for axis, values in (("task", TASKS), ("zero_stage", ZERO_STAGES), ("precision", PRECISIONS)):
-        assert {cell[axis] for cell in FEW.values()} == set(values)
+        assert {cell[axis] for cell in few} == set(values)
 
 
-@pytest.mark.parametrize("cells", [pytest.param(FEW, id="few"), pytest.param(CELLS, id="all", marks=pytest.mark.full)])
-def test_what_the_table_allows_trains_resumes_and_is_published(tmp_path: Path, cells: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "names", [pytest.param(FEW, id="few"), pytest.param([*CELLS], id="all", marks=pytest.mark.full)]
+)
+def test_what_the_table_allows_trains_resumes_and_is_published(tmp_path: Path, names: list[str]) -> None:
+    cells = {name: CELLS[name] for name in names}
     save_base(tmp_path / "model", "bert")
     save_tokenizer(tmp_path / "model")
     given = {"folder": str(tmp_path), "cells": cells}
