@@ -11,6 +11,7 @@ from tuneloop_api.combinations.table import (
     METHODS,
     OPTIONS,
     PRECISIONS,
+    PROMPTS,
     REFUSED,
     TASKS,
     ZERO_STAGES,
@@ -30,6 +31,9 @@ _NOTES = {
     "lora": "low-rank matrices beside linear layers; publishes `adapter/` and, merged, `model/`",
     "ia3": "a factor for each output of a linear layer; publishes `adapter/` and, merged, `model/`",
     "bitfit": "the bias terms; publishes `model/`",
+    "prefix": "keys and values before those of each text, in every layer; publishes `adapter/`",
+    "prompt": "embeddings of virtual tokens before each text; publishes `adapter/`",
+    "p-tuning": "the same, written by a small network; publishes `adapter/`",
     "useDora": "the norms of a layer's outputs are learned, too",
     "useRslora": "alpha is divided by √rank",
     "freeze": "parameters whose names match stay",
@@ -43,7 +47,7 @@ def page() -> str:
         "# What combines with what\n"
         "Written by `python -m tuneloop_api.combinations docs`; edit `api/tuneloop_api/combinations/table.py`. The API server, `tuneloop validate` and the trainer ask the same table.\n\n"
         "## Methods\n" + _methods() + "\n"
-        f"`spec.output.mergeAdapter` applies to {' and '.join(f'`{method}`' for method in ADAPTERS)} alone. A ModelDeployment serves `model/` of every method, by torch and as ONNX; "
+        f"`spec.output.mergeAdapter` applies to {', '.join(ADAPTERS[:-1])} and {ADAPTERS[-1]} alone; {', '.join(PROMPTS[:-1])} and {PROMPTS[-1]} need it to be false. A ModelDeployment serves `model/` of every method, by torch and as ONNX; "
         f"`spec.adapters` serves `adapter/` of {', '.join(_served())} beside its base model.\n\n"
         f"## Cells\nTasks: {', '.join(TASKS)}. Architectures: {', '.join(FAMILIES)}. Of {len(cells)} combinations of method, option, task, ZeRO stage and number format {sum(refusal(cell) is None for cell in cells)} are allowed. "
         "In bf16 stage 0 runs as stage 1. `tests/component/trainer/methods/test_combinations.py` trains, saves, resumes on another number of ranks and publishes each of them with a tiny model.\n\n"
@@ -86,28 +90,27 @@ def _methods() -> str:
 
 
 def _cells() -> str:
-    """Return a row for each method and option, a column for each ZeRO stage: the formats of numbers that are allowed with all tasks."""
+    """Return a row for each method and option, a column for each ZeRO stage: the tasks and formats of numbers that are allowed."""
     rows = [
         (
             f"{method}{f', {option}' if option else ''}",
-            *(_formats(method, option, stage) or "refused" for stage in ZERO_STAGES),
+            *(_allowed(method, option, stage) or "refused" for stage in ZERO_STAGES),
         )
         for method, option in variants()
     ]
     return _table(("method", *(f"stage {stage}" for stage in ZERO_STAGES)), rows)
 
 
-def _formats(method: str, option: str | None, stage: int) -> str:
+def _allowed(method: str, option: str | None, stage: int) -> str:
     options = frozenset([option] if option else [])
-    cells = {
-        precision: all(
-            refusal(Combination(method=method, options=options, task=task, zero_stage=stage, precision=precision))
-            is None
-            for task in TASKS
-        )
-        for precision in PRECISIONS
-    }
-    return ", ".join(precision for precision, is_allowed in cells.items() if is_allowed)
+    cells = [
+        (task, precision)
+        for task, precision in product(TASKS, PRECISIONS)
+        if refusal(Combination(method=method, options=options, task=task, zero_stage=stage, precision=precision))
+        is None
+    ]
+    tasks, formats = (list(dict.fromkeys(names)) for names in (zip(*cells, strict=True) if cells else ((), ())))
+    return ", ".join(formats) + ("" if len(tasks) in {0, len(TASKS)} else f" ({', '.join(tasks)})")
 
 
 def _refused() -> str:
@@ -119,6 +122,7 @@ def _where(row: Refused) -> str:
     parts = [
         " or ".join(row.methods),
         *row.options,
+        *row.tasks,
         *(f"stage {stage}" for stage in row.zero_stages),
         *row.precisions,
         *row.families,

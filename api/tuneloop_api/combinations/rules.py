@@ -37,6 +37,8 @@ def _conditions(row: Refused) -> list[str]:
     """Return what has to be true of a spec, in CEL, for the row to refuse it."""
     found = [f"{_TYPE} in {list(row.methods)}"]
     found += [f"(has(self.method) && {_option(option)})" for option in row.options]
+    if row.tasks:
+        found.append(f"self.task in {list(row.tasks)}")
     if row.zero_stages:
         found.append(f"{_STAGE} in {list(row.zero_stages)}")
     if row.precisions:

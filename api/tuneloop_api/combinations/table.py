@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-METHODS = ("full", "lora", "ia3", "bitfit")
+METHODS = ("full", "lora", "ia3", "bitfit", "prefix", "prompt", "p-tuning")
 """Values of `spec.method.type`."""
-ADAPTERS = ("lora", "ia3")
+PROMPTS = ("prefix", "prompt", "p-tuning")
+"""Methods that train virtual tokens before each text. No weight of the base model could hold these: they are published as adapters alone."""
+ADAPTERS = ("lora", "ia3", *PROMPTS)
 """Methods whose trained weights lie beside those of the base model."""
 TASKS = ("text-classification", "token-classification")
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
@@ -45,11 +47,12 @@ class Refused:
     methods: tuple[str, ...]
     options: tuple[str, ...] = ()
     """All of them are set."""
+    tasks: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     zero_stages: tuple[int, ...] = ()
     precisions: tuple[str, ...] = ()
     lacks: str | None = None
-    """What the model has none of: `biases`."""
+    """What the model has none of: `biases`, `past_key_values`."""
     reason: str
     """Why, as the part of a sentence behind the field."""
     advice: str
@@ -63,6 +66,7 @@ class Refused:
     def refuses(self, combination: Combination) -> bool:
         """Tell whether a combination has every value that this row names. What is not known yet is not refused."""
         axes = (
+            (self.tasks, combination.task),
             (self.families, combination.family),
             (self.zero_stages, combination.zero_stage),
             (self.precisions, combination.precision),
@@ -90,6 +94,35 @@ REFUSED: tuple[Refused, ...] = (
         lacks="biases",
         reason="bitfit trains the bias terms of a model, and {model} has none",
         advice="use method.type: lora, or a model with biases such as bert or roberta",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prompt", "p-tuning"),
+        tasks=("token-classification",),
+        reason="must not be prompt or p-tuning with task: token-classification: the model would answer for the virtual tokens, too, and the answers of words would be off by as many",
+        advice="use method.type: prefix or lora",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prompt", "p-tuning"),
+        families=("decoder",),
+        reason="prompt and p-tuning do not work with a decoder: its head answers at the last token of a text, which it finds by ids of tokens; virtual tokens have none, and padding would "
+        "change the answers",
+        advice="use method.type: prefix or lora",
+    ),
+    Refused(
+        field="method.type",
+        methods=PROMPTS,
+        families=("encoder-decoder",),
+        reason="virtual tokens do not work with an encoder-decoder: its head reads ids of tokens alone, and a prefix would reach the decoder alone",
+        advice="use method.type: lora",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prefix",),
+        lacks="past_key_values",
+        reason="prefix puts keys and values before those of a text, and {model} takes none (past_key_values)",
+        advice="use method.type: lora, or a model such as bert, roberta or llama",
     ),
 )
 

@@ -25,6 +25,7 @@ NEEDS: dict[str, Node] = {
     "spec.scheduling.shrinkAfter": {"spec.scheduling.minNodes": 1},
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
     "spec.method.freeze": {"spec.method.type": "full"},
+    "spec.method.virtualTokens": {"spec.method.type": "prefix", "spec.output.mergeAdapter": False},
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
     **{
         f"spec.data.{split}[0].cutoff": {f"spec.data.{split}[0].uri": "feedback://reviews"}

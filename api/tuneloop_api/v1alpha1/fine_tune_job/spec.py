@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from tuneloop_api.combinations.rules import combination_rules
-from tuneloop_api.combinations.table import ADAPTERS
+from tuneloop_api.combinations.table import ADAPTERS, PROMPTS
 from tuneloop_api.v1alpha1.common import (
     Cpu,
     Image,
@@ -104,6 +104,10 @@ class Resources(PodResources):
 
 def _merges(output: Output | None) -> bool:
     return output is not None and output.merge_adapter is not None
+
+
+def _trains_prompts(method: Method | None) -> bool:
+    return method is not None and method.type in PROMPTS
 
 
 def _has_adapter(method: Method | None) -> bool:
@@ -230,6 +234,14 @@ class FineTuneJobSpec(PodOptions):
             message=f"applies only to method.type: {' or '.join(ADAPTERS)} (other methods have no adapter); leave it out",
             cel=f"!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') in {list(ADAPTERS)}",
             holds=lambda spec: not _merges(spec.output) or _has_adapter(spec.method),
+        ),
+        Rule(
+            field="method.type",
+            message=f"{', '.join(PROMPTS[:-1])} and {PROMPTS[-1]} have no weights to merge; set output.mergeAdapter: false beside them",
+            cel=f"!(has(self.method) && self.method.?type.orValue('lora') in {list(PROMPTS)}) || (has(self.output) && !self.output.?mergeAdapter.orValue(true))",
+            holds=lambda spec: (
+                not _trains_prompts(spec.method) or (spec.output is not None and spec.output.merge_adapter is False)
+            ),
         ),
         *combination_rules(),
         Rule(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 from pydantic.alias_generators import to_snake
 
-from tuneloop_api.combinations.table import OPTIONS
+from tuneloop_api.combinations.table import OPTIONS, PROMPTS
 from tuneloop_api.v1alpha1.fine_tune_job.data import Count, Seed
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
@@ -30,9 +30,10 @@ def _of_method(field: str, *types: str) -> Rule:
 class Method(SpecModel):
     """Which parameters are trained, and how."""
 
-    type: Literal["full", "lora", "ia3", "bitfit"] | None = None
+    type: Literal["full", "lora", "ia3", "bitfit", "prefix", "prompt", "p-tuning"] | None = None
     """`full` trains every parameter. `lora` trains low-rank adapters beside frozen weights, which needs much less memory. `ia3` trains one factor for each output of a
-    layer, which is less still. `bitfit` trains the bias terms alone; a model without any fails the job. All of them train the new head. Default: `lora`."""
+    layer, which is less still. `bitfit` trains the bias terms alone; a model without any fails the job. `prefix`, `prompt` and `p-tuning` train virtual
+    tokens before each text, and publish an adapter alone (`output.mergeAdapter: false`). All of them train the new head. Default: `lora`."""
     rank: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Rank of the LoRA matrices, 1 to 1024: more can learn more, and takes more memory. Applies only to `type: lora`. Default: 16. For example `8`."""
     alpha: Annotated[int, Field(ge=1, le=4096)] | None = None
@@ -48,6 +49,9 @@ class Method(SpecModel):
     use_rslora: bool | None = None
     """Whether the LoRA update is scaled by alpha / √rank in place of alpha / rank (rsLoRA), so that high ranks learn as fast as low ones. Applies only to `type: lora`.
     Default: false."""
+    virtual_tokens: Annotated[int, Field(ge=1, le=512)] | None = None
+    """Number of virtual tokens before each text, 1 to 512; the model reads texts that are shorter by as many. Applies only to `type: prefix` or `prompt` or `p-tuning`.
+    Default: 20. For example `50`."""
     freeze: Annotated[list[ParameterPattern], Field(min_length=1, max_length=64)] | None = None
     """Parameters that stay as they are: regular expressions of Python that are searched in their names. The head is always trained. Applies only to `type: full`. A pattern
     that no name has fails the job; `layer\\.[0-5]\\.` names the first six layers of BERT. Default: none. For example `[embeddings]`."""
@@ -55,6 +59,7 @@ class Method(SpecModel):
     rules = (
         *(_of_method(field, "lora") for field in ("rank", "alpha", "dropout")),
         _of_method("target_modules", "lora", "ia3"),
+        _of_method("virtual_tokens", *PROMPTS),
         *(_of_method(to_snake(option), method) for option, method in OPTIONS.items()),
     )
 

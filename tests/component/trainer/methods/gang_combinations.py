@@ -11,6 +11,7 @@ from published_methods import published_logits
 from run_configs import run_config
 from tiny_architectures import PAD, inputs
 
+from tuneloop_api.combinations.table import PROMPTS
 from tuneloop_trainer.checkpoint import TrainState
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.methods import method_of
@@ -60,7 +61,10 @@ def _published(folder: Path, name: str, cell: dict[str, Any]) -> dict[str, float
     engine.close()
     target = folder / f"{name}-published"
     target.mkdir()
-    settings = run_config(target, model=folder / "model", task=cell["task"], method=cell["method"]).settings
+    output = {"mergeAdapter": False} if cell["method"]["type"] in PROMPTS else {}
+    settings = run_config(
+        target, model=folder / "model", task=cell["task"], method=cell["method"], output=output
+    ).settings
     logits = published_logits(target, folder / "model", settings, weights, labels=LABELS)
     expected = logits.pop("trained")
     return found | {form: float((values - expected).abs().max()) for form, values in logits.items()}

@@ -24,6 +24,7 @@ from tiny_architectures import (
     save_with_head,
 )
 
+from tuneloop_api.combinations.table import PROMPTS, Combination, refusal
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods import METHODS, method_of
 from tuneloop_trainer.models.load import load_model
@@ -45,6 +46,10 @@ CONVOLUTIONS = "token-classification-squeezebert"
 """Its layers are convolutions but for the pooler, which the task does not use: the head alone is trained."""
 NOTHING_LINEAR = ("ibert",)
 """All their layers are of a kind of their own, which PEFT does not adapt."""
+
+
+TAKE_PREFIX = ("bert", "electra", "gpt2", "llama", "qwen2", "roberta")
+"""Of the architectures whose tests run always, those that take the keys and values of a prefix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,13 @@ def expected_to_move(method: str, base: Base, names: set[str]) -> set[str]:
         return base.learns
     if method == "bitfit":
         return {name for name in base.learns if name in base.head or name.endswith("bias")}
+    if method in PROMPTS:
+        return {
+            name
+            for name in names
+            if (name.startswith("prompt_encoder.") and ".original_module." not in name)
+            or (".modules_to_save." in name and without_adapters(name).removeprefix("base_model.") in base.learns)
+        }
     marks = (".ia3_",) if method == "ia3" else (".lora_",)
     adapters = {
         name
@@ -162,7 +174,11 @@ def test_what_should_train_trains_and_is_published(
     base = bases(task, model_type, kind)
     assert base.head & base.learns
     options = {"dropout": 0.0} if method == "lora" and model_type in FUSED_EXPERTS else {}
-    settings = run_config(tmp_path, model=base.folder, task=task, method={"type": method, **options}).settings
+    output = {"mergeAdapter": False} if method in PROMPTS else {}
+    config = run_config(tmp_path, model=base.folder, task=task, method={"type": method, **options}, output=output)
+    settings = config.settings
+    if is_refused_by_the_table(config):
+        return
     if (reason := refused(method, model_type, base)) is not None:
         with pytest.raises(ConfigError, match=reason):
             built(base, settings)
@@ -179,10 +195,19 @@ def test_what_should_train_trains_and_is_published(
     compare_with_published(tmp_path, model, base, settings)
 
 
+def is_refused_by_the_table(config: Any) -> bool:
+    """Whether the table refuses the method with the task and the family of the model, as `prepare` asks."""
+    settings = config.settings
+    family = open_model(settings.model, task=task_of(settings), paths=config.paths).architecture
+    return refusal(Combination(method=settings.method.type, task=settings.task, family=family)) is not None
+
+
 def refused(method: str, model_type: str, base: Base) -> str | None:
     """Return the words with which a method refuses the model; None: it does not."""
     if method == "bitfit" and not any(name.endswith("bias") for name in base.body):
         return r"bitfit trains the bias terms of a model, and .* has none"
+    if method == "prefix" and model_type not in TAKE_PREFIX:
+        return r"prefix puts keys and values before .* takes none \(past_key_values\)"
     return "names no layer of this model" if method in {"lora", "ia3"} and model_type in NOTHING_LINEAR else None
 
 

@@ -33,6 +33,9 @@ FEW = [
     "lora-token-classification-3-bf16",
     "ia3-text-classification-3-bf16",
     "bitfit-token-classification-1-bf16",
+    "prefix-token-classification-3-bf16",
+    "prompt-text-classification-1-fp32",
+    "p-tuning-text-classification-3-bf16",
     "lora-useDora-token-classification-2-fp32",
     "lora-useRslora-text-classification-3-fp32",
     "full-freeze-token-classification-2-bf16",
@@ -47,9 +50,19 @@ def test_the_few_cells_hold_every_value_of_every_axis() -> None:
         assert {cell[axis] for cell in few} == set(values)
 
 
-@pytest.mark.parametrize(
-    "names", [pytest.param(FEW, id="few"), pytest.param([*CELLS], id="all", marks=pytest.mark.full)]
-)
+def all_cells() -> list[Any]:
+    """Return the names of all cells, those of a method and its options together."""
+    return [
+        pytest.param(
+            [name for name, cell in CELLS.items() if cell["method"] == method],
+            id=f"all-{'-'.join(method)}-{method['type']}",
+            marks=pytest.mark.full,
+        )
+        for method in VARIANTS
+    ]
+
+
+@pytest.mark.parametrize("names", [pytest.param(FEW, id="few"), *all_cells()])
 def test_what_the_table_allows_trains_resumes_and_is_published(tmp_path: Path, names: list[str]) -> None:
     cells = {name: CELLS[name] for name in names}
     save_base(tmp_path / "model", "bert")
