@@ -103,7 +103,7 @@ def open_model(
         architecture=_architecture(config),
         # CANINE hashes ids: it has no vocabulary, and takes every one
         vocabulary=getattr(config.get_text_config(), "vocab_size", len(tokenizer)),
-        max_tokens=_room_for_text(_longest_input(config, tokenizer=tokenizer), reserved=reserved),
+        max_tokens=room_for_text(_longest_input(config, tokenizer=tokenizer), reserved=reserved),
         tokenizer=tokenizer,
         tokenizer_digest=digest_of_files(tokenizer_files(folder)),
     )
@@ -182,7 +182,7 @@ def _load_tokenizer(folder: Path, *, uri: str) -> Any:
     return tokenizer
 
 
-def _room_for_text(longest: int | None, *, reserved: int) -> int | None:
+def room_for_text(longest: int | None, *, reserved: int) -> int | None:
     """Return the tokens of the longest text. Raises ConfigError if virtual tokens leave less than a text needs."""
     if longest is None:
         return None

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 import torch
 from tiny_architectures import PAD, inputs, save_base
+from transformers import AlbertConfig, AlbertModel
 
+from tuneloop_api.combinations.table import PROMPTS
 from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.methods import METHODS, method_of
 from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.models.source import room_for_text
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 LABELS = ["bad", "fine", "good"]
@@ -98,6 +101,7 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are(tmp_path: Any, m
         ({"type": "full", "freeze": ["embeddings", "a.b"]}, False, "all parameters but those named `embeddings`, `a.b`"),
         ({"type": "lora"}, True, "rank 16, alpha 32, dropout 0.05, all-linear; merged into the weights"),
         ({"type": "lora", "use_dora": True, "use_rslora": True}, False, "DoRA, rsLoRA, rank 16, alpha 32, dropout 0.05, all-linear; not merged"),
+        ({"type": "p-tuning"}, False, "20 virtual tokens"),
         ({"type": "ia3", "target_modules": ["key", "value"]}, True, "a factor for each output of key, value; merged into the weights"),
     ],
 )  # fmt: skip
@@ -117,3 +121,51 @@ def test_rslora_and_dora_reach_the_layers(tmp_path: Any) -> None:
         {"default": 4.0},
     )
     assert any("lora_magnitude_vector" in name for name in names_of(plain, trained=True))
+
+
+@pytest.mark.parametrize(
+    ("longest", "virtual", "room"),
+    [(64, 20, 44), (64, 56, 8), (None, 512, None)],
+    ids=["20 of 64", "the most", "no limit"],
+)
+def test_virtual_tokens_shorten_the_texts(longest: int | None, virtual: int, room: int | None) -> None:
+    method = MethodSettings(type="prompt", virtual_tokens=virtual)
+    assert room_for_text(longest, reserved=method_of(method).reserves(method)) == room
+
+
+def test_virtual_tokens_must_leave_room_for_a_text() -> None:
+    with pytest.raises(ConfigError, match=r"spec\.method\.virtualTokens: 57 leave 7 of the 64 tokens") as refused:
+        room_for_text(64, reserved=57)
+    assert refused.value.hint == "set method.virtualTokens to at most 56"
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in PROMPTS])
+def test_other_methods_leave_texts_as_long_as_they_are(method: str) -> None:
+    assert METHODS[method].reserves(MethodSettings(type=method, virtual_tokens=9)) == 0
+
+
+@pytest.mark.parametrize("method", PROMPTS)
+def test_as_many_virtual_tokens_are_trained_as_the_job_asks_for(tmp_path: Any, method: str) -> None:
+    model = built(tmp_path, "bert", type=method, virtual_tokens=7)
+    assert model.get_parameter("prompt_encoder.default.embedding.weight").shape[0] == 7
+    assert not any(
+        name.startswith("base_model.bert.") for name in names_of(model, trained=True) if "modules_to_save" not in name
+    )
+
+
+def test_prompts_have_the_size_of_embeddings_where_layers_are_wider(tmp_path: Any) -> None:
+    config = AlbertConfig(
+        vocab_size=64,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    AlbertModel(config).save_pretrained(tmp_path)
+    model = load_model(tmp_path, task=TEXT_CLASSIFICATION, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
+    trained = method_of(MethodSettings(type="prompt")).build(
+        model, MethodSettings(type="prompt"), task=TEXT_CLASSIFICATION, seed=1
+    )
+    assert trained.prompt_encoder.default.embedding.weight.shape == (20, 8)
+    assert trained(**inputs()).logits.shape == (4, len(LABELS))
