@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LABELS = ("bad", "fine", "good")
+LORA = MethodSettings(type="lora", rank=4)
 
 
 class _Inputs(ExportInputs):
@@ -60,9 +61,9 @@ def adapter_artifact(
     task: str = "text-classification",
     max_tokens: int = 32,
     temperature: float = 1.5,
+    method: MethodSettings = LORA,
 ) -> Manifest:
     """Write an artifact with an adapter alone; returns its manifest. base: folder of the model that it belongs to."""
-    method = MethodSettings(type="lora", rank=4)
     blocks = {"model": {"uri": "hf://tests/base"}, "task": task, "data": {"train": [{"uri": "pvc://demo/rows.csv"}]}}
     settings = Settings.model_validate(blocks | {"method": method.to_wire()})
     loaded: Any = load_model(base, task=TASKS[task], labels=labels, pad_token_id=PAD, dropout=None, seed=seed)

@@ -54,6 +54,7 @@ EXAMPLES = {
     "served revision": (["7d1f0b2c", "0" * 8], ["", "7d1f0b2", "7d1f0b2c0", "7D1F0B2C", "7d1f0b2g", "７d1f0b2c", "7d1f0b2c\n"]),
     "split": (["train", "a-b.c"], ["", "..", "a/b", "a..b", "a b", "a\n"]),
     "layer": (["all-linear", "attention.self.query", "q_proj"], ["", "a-b", ".", "a..b", ".*", "a b", "a\n"]),
+    "parameters": (["embeddings", r"layer\.[0-5]\.", "^a|(b+)?$", "a*-_"], ["", "a b", "a{2}", "a/b", "ä", "a\n"]),
     "line": (["x", "é" * 128, "\U0001f600" * 128, "\u202ea b\u200b", "$(rm -rf /); `x` {{y}} %s"], ["", "a\nb", "a\x00", "a\n", "\x7f"]),
     "key": (["a", "nvidia.com/gpu.present", "a.b-c/D_e.f"], ["", "a b", "-a", "a/b/c", "A.b/c", "/a", "a/", "a\n", "a..b/c", "ä"]),
     "label": (["", "a", "A-b_c.d", "0"], ["-", "a b", "a-", "a/b", "a\n", "ä"]),

@@ -25,6 +25,7 @@ from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError, StageError
 from tuneloop_trainer.export.champion.artifact import open_champion
 from tuneloop_trainer.export.champion.rows import recent_sources
+from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
@@ -83,7 +84,8 @@ def _plan(config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageErr
 
 def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageError]]:
     settings = config.settings
-    model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True)
+    reserved = method_of(settings.method).reserves(settings.method)
+    model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True, reserved=reserved)
     refuse_too_long(settings.data.max_tokens, model=model)
     inputs = inputs_of(config, sources=locate_sources(config, snapshots=scratch / "feedback"), model=model)
     read = read_rows(inputs, folder=scratch, part=_silent)

@@ -25,6 +25,7 @@ from tuneloop_trainer.dataset.shards import REPORT
 from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.champion.preview import notes_on_champion
+from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.onnx_preview import notes_on_int8, refuse_too_large_for_onnx
 from tuneloop_trainer.preflight.preflight import Preflight
@@ -49,7 +50,12 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     progress = PrepareProgress(reporter)
     sources = locate_sources(config, snapshots=snapshots_of(config))
     with progress.part("checking the model", until=0.05):
-        model = open_model(config.settings.model, task=task_of(config.settings), paths=config.paths)
+        model = open_model(
+            config.settings.model,
+            task=task_of(config.settings),
+            paths=config.paths,
+            reserved=method_of(config.settings.method).reserves(config.settings.method),
+        )
         refuse_too_long(config.settings.data.max_tokens, model=model)
     for note in feedback_notes(sources):
         LOG.info("data: %s", note)

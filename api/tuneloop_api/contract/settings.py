@@ -128,6 +128,11 @@ class MethodSettings(SettingsBlock):
     """None: 2 x rank."""
     dropout: float = 0.05
     target_modules: list[str] = Field(default=["all-linear"])
+    use_dora: bool = False
+    use_rslora: bool = False
+    virtual_tokens: int = 20
+    freeze: list[str] | None = None
+    """Regular expressions for names of parameters that stay as they are."""
 
 
 class EvaluateEverySettings(SettingsBlock):

@@ -110,6 +110,11 @@ LAYER_NAME = TextFormat(
     allowed="must be all-linear, or the name of a linear layer or the end of one: letters, digits and _, joined by single dots",
     example="query or attention.self.query",
 )
+PARAMETER_PATTERN = TextFormat(
+    pattern=r"^[A-Za-z0-9_.\\|()\[\]*+?^\x24-]+$",  # \x24 is $, which stands for the end alone in all our patterns
+    allowed="must be a regular expression for names of parameters: letters, digits, _ and -, and the signs . \\ | ( ) [ ] * + ? ^ $",
+    example=r"layer\.[0-5]\.",
+)
 IMAGE = TextFormat(
     pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$",
@@ -205,7 +210,7 @@ LINE = TextFormat(
 
 TEXT_FORMATS = {
     text_format.pattern: text_format
-    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, DATA_URI, MOMENT, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
+    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, DATA_URI, MOMENT, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, PARAMETER_PATTERN, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
                         VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, SERVED_REVISION, DIGEST, LINE,
                         FEATURE_NAME, CRON, TIME_ZONE)
 }  # fmt: skip

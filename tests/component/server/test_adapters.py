@@ -17,6 +17,7 @@ from served_adapters import NAMES, berts_with_adapters, loaded, places, served
 from server_process import running_fork
 
 from tuneloop_api.contract.monitoring_profile import FeatureProfile, MonitoringProfile
+from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_api.features.bins import usable_bins
 from tuneloop_server.adapters import read_manifests
 from tuneloop_server.features import FeatureCounts
@@ -58,6 +59,19 @@ def test_each_adapter_answers_as_it_does_alone_with_peft(tmp_path, model_type):
     for seed, name in enumerate(NAMES[:2], start=1):
         adapter_artifact(tmp_path / name, base, seed=seed)
     models = loaded(served(base, *places(tmp_path, *NAMES[:2])))
+    for name in ("films", "books", "films"):
+        torch.testing.assert_close(
+            logits(models, name), torch.stack(alone(base, tmp_path / name)), atol=1e-5, rtol=1e-4
+        )
+
+
+def test_an_adapter_of_rslora_is_served_beside_one_of_lora(tmp_path):
+    base = base_folder(tmp_path / "base", "bert")
+    variants = {"films": {}, "books": {"use_rslora": True}}
+    for seed, (name, variant) in enumerate(variants.items(), start=1):
+        method = MethodSettings(type="lora", rank=4, **variant)
+        adapter_artifact(tmp_path / name, base, seed=seed, method=method)
+    models = loaded(served(base, *places(tmp_path, *variants)))
     for name in ("films", "books", "films"):
         torch.testing.assert_close(
             logits(models, name), torch.stack(alone(base, tmp_path / name)), atol=1e-5, rtol=1e-4

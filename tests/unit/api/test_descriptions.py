@@ -24,6 +24,8 @@ FEWEST_WORDS = 3
 NEEDS: dict[str, Node] = {
     "spec.scheduling.shrinkAfter": {"spec.scheduling.minNodes": 1},
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
+    "spec.method.freeze": {"spec.method.type": "full"},
+    "spec.method.virtualTokens": {"spec.method.type": "prefix", "spec.output.mergeAdapter": False},
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
     **{
         f"spec.{sources}[0].{field}": {f"spec.{sources}[0].uri": "feedback://reviews"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tuneloop_api.combinations.table import METHODS, OPTIONS
 from tuneloop_api.v1alpha1 import API_VERSION, FineTuneJob, ModelDeployment
 from tuneloop_cli.manifests.yaml_scalars import KubectlLoader
 
@@ -33,3 +34,9 @@ def test_there_is_an_example_of_every_task() -> None:
 def test_there_is_an_example_of_every_problem_type() -> None:
     types = {param.values[0]["spec"].get("taskOptions", {}).get("problemType", "single-label") for param in MANIFESTS}
     assert types >= {"single-label", "multi-label"}
+
+
+def test_there_is_an_example_of_every_method_and_option() -> None:
+    blocks = [param.values[0]["spec"].get("method", {}) for param in MANIFESTS if param.id.startswith("methods/")]
+    assert {block["type"] for block in blocks} == set(METHODS)
+    assert set().union(*blocks) >= OPTIONS.keys()

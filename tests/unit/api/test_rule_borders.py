@@ -87,6 +87,14 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (EvaluateEvery, {"epochs": 0.5}, []),
     *((Method, {"type": "full", name: value}, [name]) for name, value in (("rank", 1), ("alpha", 1), ("dropout", 0.5), ("targetModules", ["a"]))),
     *((Method, {name: value} | kind, []) for name, value in (("rank", 1), ("alpha", 1)) for kind in ({}, {"type": "lora"})),
+    (Method, {"type": "ia3", "targetModules": ["a"]}, []),
+    (Method, {"type": "bitfit", "targetModules": ["a"]}, ["targetModules"]),
+    *((Method, {name: True} | kind, wrong) for name in ("useDora", "useRslora") for kind, wrong in (({}, []), ({"type": "lora"}, []), ({"type": "ia3"}, [name]))),
+    (Method, {"type": "full", "freeze": ["embeddings", r"layer\.[0-5]\."]}, []),
+    (Method, {"type": "full", "freeze": ["a b"]}, ["freeze.0"]),
+    *((Method, {"type": method, "virtualTokens": 1}, []) for method in ("prefix", "prompt", "p-tuning")),
+    *((Method, {"virtualTokens": 1} | kind, ["virtualTokens"]) for kind in ({}, {"type": "lora"}, {"type": "full"})),
+    *((Method, {"freeze": ["embeddings"]} | kind, ["freeze"]) for kind in ({}, {"type": "lora"}, {"type": "bitfit"})),
     (ModelSource, {"uri": "hf://a/b", "revision": "main"}, []),
     (ModelSource, {"uri": "pvc://a/b", "revision": "main"}, ["revision"]),
     (LabelRule, {"above": 1, "names": ["a", "b"]}, []),
@@ -183,6 +191,27 @@ SPECS: list[tuple[Given, list[str]]] = [
     ({"output": {"mergeAdapter": False}, "method": {}}, []),
     ({"output": {"mergeAdapter": False}, "method": {"type": "lora"}}, []),
     ({"output": {"mergeAdapter": False}, "method": {"type": "full"}}, ["output.mergeAdapter"]),
+    ({"output": {"mergeAdapter": False}, "method": {"type": "ia3"}}, []),
+    ({"output": {"mergeAdapter": False}, "method": {"type": "bitfit"}}, ["output.mergeAdapter"]),
+    *(
+        ({"method": {"type": method}, "output": {"mergeAdapter": False}}, [])
+        for method in ("prefix", "prompt", "p-tuning")
+    ),
+    *(
+        ({"method": {"type": "prompt"}} | output, ["method.type"])
+        for output in ({}, {"output": {}}, {"output": {"mergeAdapter": True}})
+    ),
+    ({"method": {"type": "prefix"}, "output": {"mergeAdapter": False}} | TOKENS, []),
+    *(
+        ({"method": {"type": method}, "output": {"mergeAdapter": False}} | TOKENS, ["method.type"])
+        for method in ("prompt", "p-tuning")
+    ),
+    ({"method": {"useDora": True}}, []),
+    ({"method": {"useDora": True}, "deepspeed": {}}, []),
+    *(({"method": {"useDora": True}, "deepspeed": {"stage": stage}}, []) for stage in (0, 1, 2)),
+    ({"method": {"useDora": True}, "deepspeed": {"stage": 3}}, ["deepspeed.stage"]),
+    ({"method": {"useDora": False}, "deepspeed": {"stage": 3}}, []),
+    ({"deepspeed": {"stage": 3}}, []),
     ({"output": {"checkpoint": "best"}, "method": {"type": "full"}}, []),
     ({"output": {"formats": ["onnx"]}, "method": {"type": "full"}}, []),
     ({"output": {"formats": ["safetensors", "onnx-int8"], "mergeAdapter": True}}, []),

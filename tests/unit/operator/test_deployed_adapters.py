@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from operator_harness import OperatorHarness
 
 FILMS: dict[str, Any] = {"name": "films", "uri": "pvc://adapters/films", "digest": f"sha256:{64 * 'a'}"}
@@ -107,14 +108,27 @@ def test_an_adapter_of_a_job_is_waited_for_and_then_served(harness: OperatorHarn
     asyncio.run(life())
 
 
-def test_a_job_that_makes_no_adapter_is_not_waited_for(harness: OperatorHarness) -> None:
+@pytest.mark.parametrize(
+    ("method", "given"),
+    [
+        ({"type": "full"}, "method.type: full"),
+        ({"type": "ia3"}, "method.type: ia3"),
+        ({"useDora": True}, "method.type: lora, useDora"),
+        ({"useDora": True, "useRslora": True}, "method.type: lora, useDora, useRslora"),
+    ],
+)
+def test_a_job_that_makes_no_adapter_is_not_waited_for(
+    harness: OperatorHarness, method: dict[str, object], given: str
+) -> None:
     async def life() -> None:
-        harness.submit(method={"type": "full"})
+        harness.submit(method=method)
         deploy(harness, REVIEWS)
         await harness.settle()
         status, reason, message = available(harness)
         assert (status, reason) == ("False", "NoAdapter")
-        assert message.startswith("adapter reviews: FineTuneJob reviews publishes no adapter (method.type: full)")
+        assert message.startswith(
+            f"adapter reviews: FineTuneJob reviews publishes no adapter that servers run beside a base model ({given});"
+        )
         assert harness.cluster.of_kind("Deployment") == {}
 
     asyncio.run(life())

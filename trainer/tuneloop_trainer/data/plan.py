@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.results import Resolved
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods import usual_learning_rate
+from tuneloop_trainer.methods.combinations import refuse_combination
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +23,14 @@ LARGEST_MICRO_BATCH = 16
 def resolve(
     settings: Settings, *, labels: Sequence[str], max_tokens: int, train_rows: int, architecture: Architecture
 ) -> Resolved:
-    """Return the whole plan. Raises ConfigError where the spec contradicts itself."""
+    """Return the whole plan. Raises ConfigError where the spec contradicts itself, or combines what does not go together."""
     training = settings.training
     precision = planned_precision(settings)
     steps_per_epoch = math.ceil(train_rows / training.global_batch_size)
+    zero_stage = _zero_stage(settings, precision=precision)
+    refuse_combination(
+        settings.method, task=settings.task, family=architecture, zero_stage=zero_stage, precision=precision
+    )
     total_steps = training.max_steps or max(1, math.ceil((training.epochs or 0) * steps_per_epoch - 1e-9))
     return Resolved(
         labels=list(labels),
@@ -37,7 +42,7 @@ def resolve(
         warmup_steps=_warmup_steps(training, total_steps=total_steps),
         learning_rate=_learning_rate(settings, architecture=architecture),
         precision=precision,
-        zero_stage=_zero_stage(settings, precision=precision),
+        zero_stage=zero_stage,
     )
 
 

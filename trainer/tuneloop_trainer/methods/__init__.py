@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods.bitfit import BITFIT
 from tuneloop_trainer.methods.full import FULL
+from tuneloop_trainer.methods.ia3 import IA3
 from tuneloop_trainer.methods.lora import LORA
+from tuneloop_trainer.methods.prompts import P_TUNING, PREFIX, PROMPT
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.settings import MethodSettings
     from tuneloop_trainer.methods.method import Method
 
-METHODS: dict[str, Method] = {method.name: method for method in (FULL, LORA, BITFIT)}
+METHODS: dict[str, Method] = {method.name: method for method in (FULL, LORA, IA3, BITFIT, PREFIX, PROMPT, P_TUNING)}
 
 
 def method_of(settings: MethodSettings) -> Method:

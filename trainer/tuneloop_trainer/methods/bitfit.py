@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.methods.combinations import refuse_combination
 from tuneloop_trainer.methods.method import Method
 
 if TYPE_CHECKING:
@@ -24,13 +24,10 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
 
     Raises ConfigError if the pre-trained part of the model has no bias term.
     """
-    del settings, task, seed  # there is nothing to choose, and nothing new
+    del task, seed  # there is nothing new
     names = [name for name, _ in model.named_parameters() if not _in_head(name, model)]
     if not any(is_bias(name) for name in names):
-        raise ConfigError(
-            f"spec.method.type: bitfit trains the bias terms of a model, and {model.config.model_type} has none",
-            hint="use method.type: lora, or a model with biases such as bert or roberta",
-        )
+        refuse_combination(settings, lacks=("biases",), model=model.config.model_type)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(is_bias(name) or _in_head(name, model))
     trained: nn.Module = model

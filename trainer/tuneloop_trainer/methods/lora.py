@@ -1,11 +1,15 @@
-"""LoRA: low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685); the head is trained in full."""
+"""LoRA: low-rank adapters beside frozen weights (Hu et al. 2021, arXiv:2106.09685); the head is trained in full.
+
+Two variants: DoRA learns the norm of each row of a weight besides (Liu et al. 2024, arXiv:2402.09353), rsLoRA scales by alpha / √rank (Kalajdzievski
+2023, arXiv:2312.03732).
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.methods.layers import no_such_layer, not_for_adapters, targets_of
 from tuneloop_trainer.methods.method import Method
 
 if TYPE_CHECKING:
@@ -13,8 +17,6 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.settings import MethodSettings
     from tuneloop_trainer.tasks.task import Task
-
-ALL_LINEAR = "all-linear"
 
 
 def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn.Module:
@@ -27,19 +29,20 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
     import torch  # noqa: PLC0415  (seconds)
     from peft import LoraConfig, TaskType, get_peft_model  # noqa: PLC0415  (seconds)
 
-    targets = ALL_LINEAR if settings.target_modules == [ALL_LINEAR] else settings.target_modules
     config = LoraConfig(
         task_type=TaskType[task.peft_type],
         r=settings.rank,
         lora_alpha=_alpha(settings),
         lora_dropout=settings.dropout,
-        target_modules=targets,
-        exclude_modules=[*model.head_modules, *_not_for_adapters(model)],
+        use_dora=settings.use_dora,
+        use_rslora=settings.use_rslora,
+        target_modules=targets_of(settings.target_modules),
+        exclude_modules=[*model.head_modules, *not_for_adapters(model)],
         modules_to_save=[*model.head_modules],
     )
     torch.manual_seed(seed)
     try:
-        return get_peft_model(model, config)
+        return get_peft_model(model, config, autocast_adapter_dtype=False)  # ZeRO-3 wants one type for all weights
     except ValueError as error:
         if "lora_dropout" in str(error):  # PEFT has no class of its own for this
             raise ConfigError(
@@ -47,28 +50,7 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
                 "tensor, which PEFT adapts without dropout alone",
                 hint="set method.dropout: 0",
             ) from error
-        linear = sorted(
-            {name.split(".")[-1] for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
-        )
-        raise ConfigError(
-            f"spec.method.targetModules: {settings.target_modules} names no layer of this model: {error}",
-            hint=f"Linear layers of this model: {', '.join(linear)}; all-linear means all of them.",
-        ) from error
-
-
-def _not_for_adapters(model: Any) -> list[str]:
-    """Return the names of linear layers that an adapter would spoil.
-
-    A router of experts returns scores and a choice. Layers that share a weight would get an adapter each, and all of these would be merged into
-    the one weight.
-    """
-    from torch.nn import Linear  # noqa: PLC0415  (seconds)
-
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
-    uses = Counter(id(layer.weight) for layer in layers.values())
-    return [
-        name for name, layer in layers.items() if type(layer).__name__.endswith("Router") or uses[id(layer.weight)] > 1
-    ]
+        raise no_such_layer(model, settings.target_modules, error) from error
 
 
 def _alpha(settings: MethodSettings) -> int:
@@ -82,9 +64,11 @@ def _merge(model: Any) -> nn.Module:
 
 
 def _describe(settings: MethodSettings, merged: bool) -> str:  # noqa: FBT001  (`Method.describe` is called by position)
+    variants = ((settings.use_dora, "DoRA"), (settings.use_rslora, "rsLoRA"))
+    named = "".join(f"{name}, " for is_used, name in variants if is_used)
     layers = ", ".join(settings.target_modules)
     where = "merged into the weights" if merged else "not merged"
-    return f"rank {settings.rank}, alpha {_alpha(settings)}, dropout {settings.dropout:g}, {layers}; {where}"
+    return f"{named}rank {settings.rank}, alpha {_alpha(settings)}, dropout {settings.dropout:g}, {layers}; {where}"
 
 
 LORA = Method(

@@ -28,7 +28,7 @@ class Build(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """What a method is. A method gives all fields."""
+    """What a method is."""
 
     name: str
     """As in `spec.method.type`."""
@@ -41,6 +41,8 @@ class Method:
     """Usual learning rate by architecture: `encoder`, `decoder`, `encoder-decoder`. Starting points that the literature agrees on, not truths."""
     describe: Callable[[MethodSettings, bool], str]
     """(settings, whether the model in the base's architecture is published) → what is trained, for the model card."""
+    reserves: Callable[[MethodSettings], int] = lambda _settings: 0
+    """Positions of a text that the method takes for itself: the model reads texts that are shorter by as many tokens."""
     smaller: tuple[str, ...] = ()
     """Settings with which the method learns less, against over-fitting."""
     larger: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.contained import lies_in, root_of
-from tuneloop_trainer.errors import ModelAccessError
+from tuneloop_trainer.errors import ConfigError, ModelAccessError
 from tuneloop_trainer.failures import first_line
 from tuneloop_trainer.locate import LFS_HINT, is_lfs_pointer, path_of_uri
 from tuneloop_trainer.models.files import (
@@ -51,6 +51,8 @@ _POSITIONS_AFTER_PADDING = frozenset(
 _NO_LIMIT = 1_000_000_000
 """Tokenizers write a huge `model_max_length` where there is none."""
 
+_SHORTEST = 8
+"""Tokens of a text, the least that the method has to leave."""
 Architecture = Literal["encoder", "decoder", "encoder-decoder"]
 
 
@@ -72,9 +74,12 @@ class PretrainedModel:
     tokenizer_digest: str
 
 
-def open_model(source: ModelSettings, *, task: Task, paths: Paths, is_awaited: bool = False) -> PretrainedModel:
+def open_model(
+    source: ModelSettings, *, task: Task, paths: Paths, is_awaited: bool = False, reserved: int = 0
+) -> PretrainedModel:
     """Find and check the model. Raises ModelAccessError, or ConfigError for an address that cannot be read here.
 
+    reserved: positions that the method takes for itself (`Method.reserves`); ConfigError if they leave none for a text.
     is_awaited: whether somebody sits and waits, so that a hub that is not reached is given up soon.
     """
     if source.uri.startswith(HUB_SCHEME):
@@ -98,7 +103,7 @@ def open_model(source: ModelSettings, *, task: Task, paths: Paths, is_awaited: b
         architecture=_architecture(config),
         # CANINE hashes ids: it has no vocabulary, and takes every one
         vocabulary=getattr(config.get_text_config(), "vocab_size", len(tokenizer)),
-        max_tokens=_longest_input(config, tokenizer=tokenizer),
+        max_tokens=room_for_text(_longest_input(config, tokenizer=tokenizer), reserved=reserved),
         tokenizer=tokenizer,
         tokenizer_digest=digest_of_files(tokenizer_files(folder)),
     )
@@ -175,6 +180,18 @@ def _load_tokenizer(folder: Path, *, uri: str) -> Any:
             f"model.uri: {uri} has no fast tokenizer", hint="save one: it is the file tokenizer.json"
         )
     return tokenizer
+
+
+def room_for_text(longest: int | None, *, reserved: int) -> int | None:
+    """Return the tokens of the longest text. Raises ConfigError if virtual tokens leave less than a text needs."""
+    if longest is None:
+        return None
+    if longest - reserved < _SHORTEST:
+        raise ConfigError(
+            f"spec.method.virtualTokens: {reserved} leave {longest - reserved} of the {longest} tokens that the model can read, at least {_SHORTEST} are needed for a text",
+            hint=f"set method.virtualTokens to at most {longest - _SHORTEST}",
+        )
+    return longest - reserved
 
 
 def _architecture(config: Any) -> Architecture:

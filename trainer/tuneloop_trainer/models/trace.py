@@ -152,7 +152,7 @@ class _Allocations(TorchDispatchMode):
 def _faked(model: nn.Module, *, dtype: torch.dtype) -> nn.Module:
     """Replace the model's meta tensors by fake tensors on the CPU, in place: some models ask for values, which a meta tensor refuses at once."""
     fake: dict[int, torch.Tensor] = {}
-    with FakeTensorMode():
+    with FakeTensorMode(allow_non_fake_inputs=True):  # PEFT holds the ids of virtual tokens in no module
         for module in model.modules():
             for own in (module._parameters, module._buffers):  # noqa: SLF001  (setattr would check the types)
                 for name, tensor in own.items():

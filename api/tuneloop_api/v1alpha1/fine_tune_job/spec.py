@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from tuneloop_api.combinations.rules import combination_rules
+from tuneloop_api.combinations.table import ADAPTERS, PROMPTS
 from tuneloop_api.v1alpha1.common import (
     Cpu,
     Image,
@@ -105,8 +107,12 @@ def _merges(output: Output | None) -> bool:
     return output is not None and output.merge_adapter is not None
 
 
-def _is_lora(method: Method | None) -> bool:
-    return method is None or method.type in {None, "lora"}
+def _trains_prompts(method: Method | None) -> bool:
+    return method is not None and method.type in PROMPTS
+
+
+def _has_adapter(method: Method | None) -> bool:
+    return ((method and method.type) or "lora") in ADAPTERS
 
 
 def _compares(spec: FineTuneJobSpec) -> bool:
@@ -181,10 +187,19 @@ class FineTuneJobSpec(PodOptions):
         Rule(
             field="output.mergeAdapter",
             reason="FieldValueForbidden",
-            message="applies only to method.type: lora (other methods have no adapter); leave it out",
-            cel="!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') == 'lora'",
-            holds=lambda spec: not _merges(spec.output) or _is_lora(spec.method),
+            message=f"applies only to method.type: {' or '.join(ADAPTERS)} (other methods have no adapter); leave it out",
+            cel=f"!has(self.output) || !has(self.output.mergeAdapter) || !has(self.method) || self.method.?type.orValue('lora') in {list(ADAPTERS)}",
+            holds=lambda spec: not _merges(spec.output) or _has_adapter(spec.method),
         ),
+        Rule(
+            field="method.type",
+            message=f"{', '.join(PROMPTS[:-1])} and {PROMPTS[-1]} have no weights to merge; set output.mergeAdapter: false beside them",
+            cel=f"!(has(self.method) && self.method.?type.orValue('lora') in {list(PROMPTS)}) || (has(self.output) && !self.output.?mergeAdapter.orValue(true))",
+            holds=lambda spec: (
+                not _trains_prompts(spec.method) or (spec.output is not None and spec.output.merge_adapter is False)
+            ),
+        ),
+        *combination_rules(),
         Rule(
             field="evaluation.compareWith",
             reason="FieldValueForbidden",

@@ -5,21 +5,35 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
+from pydantic.alias_generators import to_snake
 
+from tuneloop_api.combinations.table import OPTIONS, PROMPTS
 from tuneloop_api.v1alpha1.fine_tune_job.data import Count, Seed
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one, not_together
-from tuneloop_api.wire.text_formats import LAYER_NAME
+from tuneloop_api.wire.text_formats import LAYER_NAME, PARAMETER_PATTERN
 
 LayerName: TypeAlias = Annotated[str, LAYER_NAME.text(most=256)]
+ParameterPattern: TypeAlias = Annotated[str, PARAMETER_PATTERN.text(most=256)]
+
+
+def _of_method(field: str, *types: str) -> Rule:
+    """Return the rule that a field of `method` (Python name) is given only for methods of these types."""
+    return applies_only(
+        field,
+        to=f"type: {' or '.join(types)}",
+        cel=f"self.?type.orValue('lora') in {list(types)}",
+        holds=lambda method: (method.type or "lora") in types,
+    )
 
 
 class Method(SpecModel):
     """Which parameters are trained, and how."""
 
-    type: Literal["full", "lora", "bitfit"] | None = None
-    """`full` trains every parameter. `lora` trains low-rank adapters beside frozen weights, which needs much less memory. `bitfit` trains the bias terms alone; a model
-    without any fails the job. All of them train the new head. Default: `lora`."""
+    type: Literal["full", "lora", "ia3", "bitfit", "prefix", "prompt", "p-tuning"] | None = None
+    """`full` trains every parameter. `lora` trains low-rank adapters beside frozen weights, which needs much less memory. `ia3` trains one factor for each output of a
+    layer, which is less still. `bitfit` trains the bias terms alone; a model without any fails the job. `prefix`, `prompt` and `p-tuning` train virtual
+    tokens before each text, and publish an adapter alone (`output.mergeAdapter: false`). All of them train the new head. Default: `lora`."""
     rank: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Rank of the LoRA matrices, 1 to 1024: more can learn more, and takes more memory. Applies only to `type: lora`. Default: 16. For example `8`."""
     alpha: Annotated[int, Field(ge=1, le=4096)] | None = None
@@ -27,17 +41,26 @@ class Method(SpecModel):
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Probability with which an input of the LoRA matrices is dropped, at least 0 and less than 1. Applies only to `type: lora`. Default: 0.05. For example `0.1`."""
     target_modules: Annotated[list[LayerName], Field(min_length=1, max_length=64)] | None = None
-    """Linear layers that get adapters: their names or the ends of them, or `all-linear` for all but the head. Applies only to `type: lora`. A name that no layer has fails
-    the job. Default: `[all-linear]`. For example `[query, value]`."""
+    """Linear layers that get adapters: their names or the ends of them, or `all-linear` for all but the head. Applies only to `type: lora` or `ia3`. A name that no layer
+    has fails the job. Default: `[all-linear]`. For example `[query, value]`."""
+    use_dora: bool | None = None
+    """Whether LoRA learns the size of each output of a layer apart from its direction (DoRA): often better at low ranks, and slower. Applies only to `type: lora`. Not
+    together with `deepspeed.stage: 3`. Default: false."""
+    use_rslora: bool | None = None
+    """Whether the LoRA update is scaled by alpha / √rank in place of alpha / rank (rsLoRA), so that high ranks learn as fast as low ones. Applies only to `type: lora`.
+    Default: false."""
+    virtual_tokens: Annotated[int, Field(ge=1, le=512)] | None = None
+    """Number of virtual tokens before each text, 1 to 512; the model reads texts that are shorter by as many. Applies only to `type: prefix` or `prompt` or `p-tuning`.
+    Default: 20. For example `50`."""
+    freeze: Annotated[list[ParameterPattern], Field(min_length=1, max_length=64)] | None = None
+    """Parameters that stay as they are: regular expressions of Python that are searched in their names. The head is always trained. Applies only to `type: full`. A pattern
+    that no name has fails the job; `layer\\.[0-5]\\.` names the first six layers of BERT. Default: none. For example `[embeddings]`."""
 
-    rules = tuple(
-        applies_only(
-            field,
-            to="type: lora",
-            cel="self.?type.orValue('lora') == 'lora'",
-            holds=lambda method: method.type in {None, "lora"},
-        )
-        for field in ("rank", "alpha", "dropout", "target_modules")
+    rules = (
+        *(_of_method(field, "lora") for field in ("rank", "alpha", "dropout")),
+        _of_method("target_modules", "lora", "ia3"),
+        _of_method("virtual_tokens", *PROMPTS),
+        *(_of_method(to_snake(option), method) for option, method in OPTIONS.items()),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tuneloop_api.combinations.rules import options_of
+from tuneloop_api.combinations.table import serves_adapter
 from tuneloop_operator.desired.model_deployment.external_server import TASKS_OF_VLLM
 from tuneloop_operator.desired.model_deployment.serving import AdapterReference, ArtifactReference
 from tuneloop_operator.state.conditions import holds
@@ -81,11 +83,14 @@ def _adapter(observed: ObservedDeployment, source: AdapterSource) -> AdapterRefe
         return "JobNotReadable", f"adapter {source.name}: FineTuneJob {name} cannot be read: {job}"
     if job is None:
         return "JobNotFound", f"adapter {source.name}: there is no FineTuneJob {name} in this namespace"
-    method = job.spec.method.type if job.spec.method else None
-    if method not in {None, "lora"}:
+    method = (job.spec.method and job.spec.method.type) or "lora"
+    options = options_of(job.spec.method)
+    if not serves_adapter(method, options):
+        given = ", ".join((f"method.type: {method}", *sorted(options)))
+        needed = "such an adapter comes of method.type: lora without useDora; the whole model of the job can be served with spec.model"
         return (
             "NoAdapter",
-            f"adapter {source.name}: FineTuneJob {name} publishes no adapter (method.type: {method}); an adapter comes of method.type: lora",
+            f"adapter {source.name}: FineTuneJob {name} publishes no adapter that servers run beside a base model ({given}); {needed}",
         )
     found = _published(job, name=name)
     if isinstance(found, tuple):

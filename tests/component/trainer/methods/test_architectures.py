@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from published_methods import logits, published_logits
 from run_configs import run_config
 from tiny_architectures import (
     PAD,
@@ -21,18 +23,13 @@ from tiny_architectures import (
     save_tokenizer,
     save_with_head,
 )
-from transformers import AutoTokenizer
 
-from tuneloop_api.contract.results import PrepareResult, Resolved, TrainResult
+from tuneloop_api.combinations.table import PROMPTS, Combination, refusal
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.export.exporters import write_all
-from tuneloop_trainer.export.exporters.exporter import ExportInputs
 from tuneloop_trainer.methods import METHODS, method_of
 from tuneloop_trainer.models.load import load_model
-from tuneloop_trainer.models.load_trained import load_trained
 from tuneloop_trainer.models.source import open_model
 from tuneloop_trainer.models.trace import build_without_weights
-from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.tasks import TASKS, task_of
 
 if TYPE_CHECKING:
@@ -49,6 +46,10 @@ CONVOLUTIONS = "token-classification-squeezebert"
 """Its layers are convolutions but for the pooler, which the task does not use: the head alone is trained."""
 NOTHING_LINEAR = ("ibert",)
 """All their layers are of a kind of their own, which PEFT does not adapt."""
+
+
+TAKE_PREFIX = ("bert", "electra", "gpt2", "llama", "qwen2", "roberta")
+"""Of the architectures whose tests run always, those that take the keys and values of a prefix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,23 +108,26 @@ def train(model: Any, task: Task) -> set[str]:
     return found
 
 
-def logits(model: Any) -> torch.Tensor:
-    """Return the logits of all tokens, or rows, that are no padding."""
-    with torch.no_grad():
-        found = model.eval()(**inputs()).logits
-    return found[inputs()["attention_mask"].bool()] if found.ndim == 3 else found
-
-
 def expected_to_move(method: str, base: Base, names: set[str]) -> set[str]:
     """Return the names that should move. names: those of the model that the method built."""
     if method == "full":
         return base.learns
     if method == "bitfit":
         return {name for name in base.learns if name in base.head or name.endswith("bias")}
+    if method in PROMPTS:
+        return {
+            name
+            for name in names
+            if (name.startswith("prompt_encoder.") and ".original_module." not in name)
+            or (".modules_to_save." in name and without_adapters(name).removeprefix("base_model.") in base.learns)
+        }
+    marks = (".ia3_",) if method == "ia3" else (".lora_",)
     adapters = {
         name
         for name in names
-        if ".lora_" in name and base.learns & weights_of_layer(name) and not name_of_layer(name).endswith(PASSED_BY)
+        if any(mark in name for mark in marks)
+        and base.learns & weights_of_layer(name)
+        and not name_of_layer(name).endswith(PASSED_BY)
     }
     assert adapters or CONVOLUTIONS in str(base.folder)
     copies = {name for name in names if ".modules_to_save." in name and without_adapters(name) in base.learns}
@@ -132,7 +136,7 @@ def expected_to_move(method: str, base: Base, names: set[str]) -> set[str]:
 
 
 def name_of_layer(adapter: str) -> str:
-    return without_adapters(adapter).partition(".lora_")[0].replace(".base_layer", "")
+    return re.split(r"\.(?:lora|ia3)_", without_adapters(adapter))[0].replace(".base_layer", "")
 
 
 def weights_of_layer(adapter: str) -> set[str]:
@@ -170,7 +174,11 @@ def test_what_should_train_trains_and_is_published(
     base = bases(task, model_type, kind)
     assert base.head & base.learns
     options = {"dropout": 0.0} if method == "lora" and model_type in FUSED_EXPERTS else {}
-    settings = run_config(tmp_path, model=base.folder, task=task, method={"type": method, **options}).settings
+    output = {"mergeAdapter": False} if method in PROMPTS else {}
+    config = run_config(tmp_path, model=base.folder, task=task, method={"type": method, **options}, output=output)
+    settings = config.settings
+    if is_refused_by_the_table(config):
+        return
     if (reason := refused(method, model_type, base)) is not None:
         with pytest.raises(ConfigError, match=reason):
             built(base, settings)
@@ -187,11 +195,20 @@ def test_what_should_train_trains_and_is_published(
     compare_with_published(tmp_path, model, base, settings)
 
 
+def is_refused_by_the_table(config: Any) -> bool:
+    """Whether the table refuses the method with the task and the family of the model, as `prepare` asks."""
+    settings = config.settings
+    family = open_model(settings.model, task=task_of(settings), paths=config.paths).architecture
+    return refusal(Combination(method=settings.method.type, task=settings.task, family=family)) is not None
+
+
 def refused(method: str, model_type: str, base: Base) -> str | None:
     """Return the words with which a method refuses the model; None: it does not."""
     if method == "bitfit" and not any(name.endswith("bias") for name in base.body):
         return r"bitfit trains the bias terms of a model, and .* has none"
-    return "names no layer of this model" if method == "lora" and model_type in NOTHING_LINEAR else None
+    if method == "prefix" and model_type not in TAKE_PREFIX:
+        return r"prefix puts keys and values before .* takes none \(past_key_values\)"
+    return "names no layer of this model" if method in {"lora", "ia3"} and model_type in NOTHING_LINEAR else None
 
 
 @pytest.mark.full
@@ -209,31 +226,11 @@ def built(base: Base, settings: Settings) -> Any:
     return method_of(settings.method).build(load(base.folder, task), settings.method, task=task, seed=1)
 
 
-class Inputs(ExportInputs):
-    """What the exporters ask for, without a prepared data set."""
-
-    pad_token_id = PAD
-
-    def tokenizer(self) -> Any:
-        return AutoTokenizer.from_pretrained(self.prepared.model_path)
-
-
 def compare_with_published(folder: Path, model: Any, base: Base, settings: Settings) -> None:
     """Publish the trained model in every form that the method has; each must give the logits of the trained model."""
     expected, weights = logits(model), {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     assert expected.std() > 0.01
-    description = TrainedModel(method=settings.method, labels=LABELS, pad_token_id=PAD, step=STEPS)
-    write_trained(folder / "weights", weights, description)
-    given = Inputs(
-        settings=settings,
-        prepared=PrepareResult.model_construct(
-            model_path=str(base.folder), resolved=Resolved.model_construct(labels=LABELS)
-        ),
-        trained=TrainResult.model_construct(weights_path=str(folder / "weights")),
-    )
-    trained = load_trained(base.folder, folder / "weights", task=given.task)
-    for exporter in write_all(folder, given, trained):
-        found = logits(exporter.load(given, folder / exporter.folder))
+    for found in published_logits(folder, base.folder, settings, weights, labels=LABELS).values():
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 

@@ -17,6 +17,7 @@ from tiny_architectures import END, VOCABULARY, save_base, save_tokenizer, tiny_
 from tokenizers import Tokenizer, processors
 from transformers import AutoModel
 
+from tuneloop_api.combinations.table import ADAPTERS, PROMPTS
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods import METHODS
@@ -38,9 +39,15 @@ LARGE = [
     *(("text-classification", name) for name in ("bert", "gpt2", "llama", "t5")),
     ("token-classification", "roberta"),
 ]
+WITH_PROMPTS = ("text-classification", "bert")
+"""The cell in which virtual tokens are rehearsed."""
 REFUSED_BY = {
     "full": "never",
     "lora": "names no layer of this model|cannot be used: .* experts",
+    "ia3": "names no layer of this model",
+    "prefix": "never",
+    "prompt": "never",
+    "p-tuning": "never",
     "bitfit": "bitfit trains the bias terms of a model, and .* has none",
 }
 """The words with which a method refuses a model; the rehearsal is not the first to find that."""
@@ -94,11 +101,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PrepareResul
 
 
 def combinations() -> list[Any]:
-    """Return (task, model type, method); bitfit, which differs only in what is trained, runs always for the architectures in `LARGE` alone."""
+    """Return (task, model type, method); bitfit and ia3, which differ only in what is trained, run always for the architectures in `LARGE` alone."""
     return [
-        pytest.param(*cell, method, marks=[pytest.mark.full] if method == "bitfit" and cell not in LARGE else [])
+        pytest.param(
+            *cell, method, marks=[pytest.mark.full] if method in {"bitfit", "ia3"} and cell not in LARGE else []
+        )
         for cell in ARCHITECTURES
         for method in METHODS
+        if method not in PROMPTS or cell == WITH_PROMPTS
     ]
 
 
@@ -108,7 +118,8 @@ def test_a_healthy_model_passes(
 ) -> None:
     save_base(tmp_path / "model", model_type)
     try:
-        done = rehearsal_of(tmp_path, prepared[task], task, method={"type": method}, limits=Limits())
+        output = {"mergeAdapter": method not in PROMPTS} if method in ADAPTERS else {}
+        done = rehearsal_of(tmp_path, prepared[task], task, method={"type": method}, output=output, limits=Limits())
     except ConfigError as refused:
         done = refused.message
     assert re.search(rf"^trained, saved, exported and loaded this model in |{REFUSED_BY[method]}", done)

@@ -34,7 +34,7 @@ TRAINS = """
     data.format data.validate.maxBadFraction data.validate.samples data.maxTokens
     data.split.validation data.split.test data.split.method data.split.stratify data.split.groupBy data.split.seed
     data.deduplicate.exact data.deduplicate.acrossSplits data.allowMissingClasses
-    method.type method.rank method.alpha method.dropout method.targetModules
+    method.type method.rank method.alpha method.dropout method.targetModules method.useDora method.useRslora method.virtualTokens method.freeze
     training.epochs training.maxSteps training.globalBatchSize training.microBatchSize training.learningRate training.scheduler
     training.warmupRatio training.warmupSteps training.weightDecay training.beta1 training.beta2 training.epsilon training.maxGradNorm
     training.precision training.dropout training.labelSmoothing training.evaluateEvery.steps training.evaluateEvery.epochs
@@ -86,6 +86,8 @@ LEAVES = {
 BESIDE = {
     "labelRule": {"above": 5.0, "names": ["low", "high"]},
     "data.split.stratify": {"method": "random"},
+    "method.freeze": {"type": "full"},
+    "method.virtualTokens": {"type": "prefix"},
     "training.evaluateEvery.epochs": {"epochs": 1.0},
     "failurePolicy.rules.exitCodes": {"exitCodes": [1], "action": "Fail"},
     "scheduling.shrinkAfter": {"minNodes": 1},
@@ -129,6 +131,8 @@ def manifests_with(field):
         inner = inner[name][0] if is_list else inner[name]
     if field.startswith("model.secretRef") or field == "model.revision":
         base["spec"]["model"]["uri"] = "hf://org/gated"
+    if field == "method.virtualTokens":
+        base["spec"]["output"] = {"mergeAdapter": False}
     if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
     tokens = {"task": "token-classification"}

@@ -96,3 +96,17 @@ def test_a_micro_batch_that_does_not_divide_is_refused_with_one_that_does(tmp_pa
 def test_a_warm_up_longer_than_the_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="training.warmupSteps: 99 is more than the whole run, which has 32 steps"):
         plan(tmp_path, training={"warmupSteps": 99, "warmupRatio": None})
+
+
+@pytest.mark.parametrize(
+    ("method", "architecture", "deepspeed", "field"),
+    [
+        ({"type": "prompt"}, "decoder", {}, "method.type"),
+        ({"type": "prefix"}, "encoder-decoder", {}, "method.type"),
+        ({"useDora": True}, "encoder", {"stage": 3}, "deepspeed.stage"),
+    ],
+)
+def test_what_the_table_of_combinations_refuses_has_no_plan(tmp_path, method, architecture, deepspeed, field):
+    with pytest.raises(ConfigError, match=rf"^spec\.{field}: ") as refused:
+        plan(tmp_path, architecture=architecture, method=method, deepspeed=deepspeed)
+    assert refused.value.hint

@@ -72,8 +72,10 @@ def judge_set(
     rows: RowSet, *, challenger: Model, champion: Model, judging: Judging, is_decisive: bool
 ) -> tuple[ComparedSet, SetVerdict]:
     """Return what was found of a set, and its verdict. is_decisive: the set says whether the challenger is better; else, that it is not inferior."""
-    rules, choose = judging.rules, judging.task.choose
-    whole, *slices = judging.measure.paired(challenger.predictions, choose(champion.predictions.values), judging.labels)
+    task, rules = judging.task, judging.rules
+    whole, *slices = judging.measure.paired(
+        challenger.predictions, task.choose(champion.predictions.values), judging.labels
+    )
     groups = _several(rows.groups)
     result = compare_scores(whole, groups=groups, bootstrap=judging.bootstrap, level=LEVEL)
     verdict = (improvement if is_decisive else non_inferiority)(result.gain, rules)

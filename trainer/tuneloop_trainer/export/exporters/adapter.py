@@ -16,7 +16,7 @@ from tuneloop_trainer.models.load import load_model
 if TYPE_CHECKING:
     from torch import nn
 
-_SETS = ("target_modules", "exclude_modules", "target_parameters")
+_SETS = ("target_modules", "exclude_modules", "target_parameters", "feedforward_modules")
 
 
 def _wanted(inputs: ExportInputs) -> bool:

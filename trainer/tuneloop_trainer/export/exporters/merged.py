@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def _wanted(inputs: ExportInputs) -> bool:
     """Without `mergeAdapter` there is only the adapter: a model without the adapter in it would load, and be wrong."""
-    return inputs.settings.output.merge_adapter or not inputs.method.is_adapter
+    can_merge = inputs.method.merge is not None
+    return not inputs.method.is_adapter or (can_merge and inputs.settings.output.merge_adapter)
 
 
 def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:

@@ -1,0 +1,92 @@
+"""What the ranks of the tests of combinations do: train and save by two ranks, go on and publish on a single rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from gang_checkpoints import opened
+from published_methods import published_logits
+from run_configs import run_config
+from tiny_architectures import PAD, inputs
+
+from tuneloop_api.combinations.table import PROMPTS
+from tuneloop_trainer.checkpoint import TrainState
+from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
+from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.tasks import TASKS
+
+LABELS = ["O", "B-A", "I-A"]
+STEPS = 2
+
+
+def save_cells(folder: str, cells: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Train each cell for some steps and save it; return by cell how far the trained weights have moved, on rank 0."""
+    start_process_group()
+    return {name: _saved(Path(folder), name, cell) for name, cell in cells.items()}
+
+
+def publish_cells(folder: str, cells: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Go on from what `save_cells` has saved, make a step, and publish; return by cell the differences of logits by form, and of the resumed weights."""
+    start_process_group()
+    return {name: _published(Path(folder), name, cell) for name, cell in cells.items()}
+
+
+def _saved(folder: Path, name: str, cell: dict[str, Any]) -> float:
+    engine = _engine(folder, cell)
+    before = engine.trainable_state()
+    _train(engine, cell, steps=STEPS)
+    after = engine.trainable_state()
+    checkpoints = opened(str(folder / name), engine)
+    checkpoints.save(TrainState(), step=STEPS)
+    if engine.rank == 0:
+        torch.save(after, folder / f"{name}.pt")
+    checkpoints.close()
+    engine.close()
+    return max((float((after[key] - before[key]).abs().max()) for key in after), default=0.0)
+
+
+def _published(folder: Path, name: str, cell: dict[str, Any]) -> dict[str, float]:
+    engine = _engine(folder, cell)
+    checkpoints = opened(str(folder / name), engine, attempt=2)
+    checkpoints.load(checkpoints.newest())
+    saved, loaded = torch.load(folder / f"{name}.pt"), engine.trainable_state()
+    assert saved.keys() == loaded.keys()
+    found = {"resumed": max(float((loaded[key] - saved[key]).abs().max()) for key in saved)}
+    _train(engine, cell, steps=1)
+    weights = engine.trainable_state()
+    checkpoints.close()
+    engine.close()
+    target = folder / f"{name}-published"
+    target.mkdir()
+    output = {"mergeAdapter": False} if cell["method"]["type"] in PROMPTS else {}
+    settings = run_config(
+        target, model=folder / "model", task=cell["task"], method=cell["method"], output=output
+    ).settings
+    logits = published_logits(target, folder / "model", settings, weights, labels=LABELS)
+    expected = logits.pop("trained")
+    return found | {form: float((values - expected).abs().max()) for form, values in logits.items()}
+
+
+def _engine(folder: Path, cell: dict[str, Any]) -> Engine:
+    task = TASKS[cell["task"]]
+    settings = run_config(folder, model=folder / "model", task=task.name, method=cell["method"]).settings
+    engine = EngineSettings(
+        zero_stage=cell["zero_stage"], precision=cell["precision"], micro_batch_size=4, max_grad_norm=1.0, learning_rate=1e-2,
+        weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8,
+    )  # fmt: skip
+    with zero3_context(engine):
+        model = load_model(folder / "model", task=task, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
+    built = method_of(settings.method).build(model, settings.method, task=task, seed=1)
+    return Engine(built.train(), engine)
+
+
+def _train(engine: Engine, cell: dict[str, Any], *, steps: int) -> None:
+    for _ in range(steps):
+        output = engine.forward(**inputs())
+        targets = output.logits.shape[:-1]
+        labels = torch.arange(targets.numel()).reshape(targets) % len(LABELS)
+        engine.backward(TASKS[cell["task"]].loss_sum(output, labels, 0.0) / targets.numel())
+        engine.step(learning_rate=1e-2)
