@@ -69,6 +69,8 @@ class Gain:
     high: float | None
     discordant: int
     """Rows, or groups of rows, on which exactly one of the two is right, or which they answer unlike."""
+    is_exact: bool = True
+    """Whether the limits hold with few discordant rows as well; those of a bootstrap do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +102,13 @@ def gain_of_pairs(challenger_only: int, champion_only: int, rows: int, *, level:
 
 
 def non_inferiority(gain: Gain, rules: Rules) -> Verdict:
-    """Return NotInferior, Worse or Inconclusive."""
-    if gain.low is None or gain.high is None or gain.discordant < LEAST_DISCORDANT:
+    """Return NotInferior, Worse or Inconclusive. Many rows that both answer alike prove that nothing is lost; a loss takes rows that differ."""
+    if gain.low is None or gain.high is None:
         return Verdict.INCONCLUSIVE
-    if gain.high < -rules.margin:
+    has_enough = gain.discordant >= LEAST_DISCORDANT
+    if gain.high < -rules.margin and has_enough:
         return Verdict.WORSE
-    return Verdict.NOT_INFERIOR if gain.low > -rules.margin else Verdict.INCONCLUSIVE
+    return Verdict.NOT_INFERIOR if gain.low > -rules.margin and (gain.is_exact or has_enough) else Verdict.INCONCLUSIVE
 
 
 def improvement(gain: Gain, rules: Rules) -> Verdict:
@@ -140,7 +143,11 @@ def sentence(rows: str, gain: Gain, verdict: Verdict, *, metric: str, rules: Rul
         if gain.low is None or gain.high is None
         else f"at least {gain.low:+.4f}, at most {gain.high:+.4f}"
     )
-    few = f", fewer than {LEAST_DISCORDANT}" if gain.discordant < LEAST_DISCORDANT else ""
+    few = (
+        f", fewer than {LEAST_DISCORDANT}"
+        if verdict is Verdict.INCONCLUSIVE and gain.discordant < LEAST_DISCORDANT
+        else ""
+    )
     return (
         f"{_WORDS[verdict]} on {rows}: {metric} {gain.value:+.4f} ({limits}; {gain.discordant} discordant{few}; "
         f"margin {rules.margin:g}, minImprovement {rules.min_improvement:g})"

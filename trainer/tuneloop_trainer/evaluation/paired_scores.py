@@ -75,7 +75,8 @@ def compare_scores(
     else:
         low, high = _limits(scores, both, bootstrap=bootstrap, level=level)
         discordant = int((both[:, 0] != both[:, 1]).any(axis=1).sum())
-        gain = Gain(value=challenger - champion, low=low, high=high, discordant=discordant)
+        # groups that all agree have limits of their own, which hold for any number of them
+        gain = Gain(value=challenger - champion, low=low, high=high, discordant=discordant, is_exact=discordant == 0)
     return PairedResult(
         challenger=challenger,
         champion=champion,

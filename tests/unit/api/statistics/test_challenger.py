@@ -60,11 +60,45 @@ def test_improvement_is_a_test_with_a_margin(low, high, verdict):
     assert improvement(gain(low, high), RULES) is verdict
 
 
-@pytest.mark.parametrize("judge", [non_inferiority, improvement])
-@pytest.mark.parametrize(("low", "high"), [(0.1, 0.2), (-0.2, -0.1), (-0.01, 0.01)])
-def test_fewer_than_five_discordant_rows_are_inconclusive(judge, low, high):
+@pytest.mark.parametrize(
+    ("judge", "low", "high"),
+    [
+        pytest.param(improvement, 0.1, 0.2, id="no gain"),
+        pytest.param(improvement, -0.01, 0.01, id="no gain is ruled out"),
+        pytest.param(improvement, -0.2, -0.1, id="no loss"),
+        pytest.param(non_inferiority, -0.2, -0.1, id="no loss of the golden set"),
+    ],
+)
+def test_fewer_than_five_discordant_rows_prove(judge, low, high):
     assert judge(gain(low, high, discordant=4), RULES) is Verdict.INCONCLUSIVE
     assert judge(gain(low, high, discordant=5), RULES) is not Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("discordant", "is_exact", "verdict"),
+    [
+        pytest.param(0, True, Verdict.NOT_INFERIOR, id="by exact limits without a discordant row"),
+        pytest.param(4, True, Verdict.NOT_INFERIOR, id="by exact limits with four"),
+        pytest.param(4, False, Verdict.INCONCLUSIVE, id="not by a bootstrap of four"),
+        pytest.param(5, False, Verdict.NOT_INFERIOR, id="by a bootstrap of five"),
+    ],
+)
+def test_rows_that_agree_prove_that_nothing_is_lost(discordant, is_exact, verdict):
+    found = Gain(value=0.0, low=-0.01, high=0.01, discordant=discordant, is_exact=is_exact)
+    assert non_inferiority(found, RULES) is verdict
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        pytest.param(98, Verdict.INCONCLUSIVE, id="98 rows leave room for a loss of three points"),
+        pytest.param(99, Verdict.NOT_INFERIOR, id="99 do not"),
+    ],
+)
+def test_models_that_answer_all_golden_rows_alike(rows, verdict):
+    """1 - 0.05 ** (1 / 99) = 0.0298: so many rows rule out that the challenger alone is wrong on 3 % of them."""
+    assert non_inferiority(gain_of_pairs(0, 0, rows), RULES) is verdict
+    assert improvement(gain_of_pairs(0, 0, rows), RULES) is Verdict.INCONCLUSIVE
 
 
 def of(verdict: Verdict, *worse_slices: str, name: str = "golden") -> SetVerdict:
