@@ -58,11 +58,11 @@ class Projections:
 def projections_of(folder: Path, inputs: ExportInputs, test: Predictions, *, split: str) -> Projections | None:
     """Run the model of the artifact in `folder` over rows of a split, spread evenly. test: what training predicted for all of its rows.
 
-    None if no server would project with it, an adapter alone or a model that has no state of each token, and for a model that is too large. Never fails the
+    None if no server would project with it (a task without projections, an adapter alone, a model that has no state of each token), and for a model that is too large. Never fails the
     export: the model is sound without them.
     """
     written = folder / MERGED.folder
-    if not written.is_dir():
+    if not (inputs.task.features.has_projections and written.is_dir()):
         return None
     try:
         return _projections(written, inputs, test, split=split)

@@ -71,6 +71,16 @@ def test_the_file_gives_the_logits_of_torch_at_any_shape(tmp_path: Path, task, m
         assert difference.is_rounding, (rows, tokens, difference.largest, difference.allowed)
 
 
+def test_a_file_has_no_vector_of_a_text_where_none_is_wanted(tmp_path: Path) -> None:
+    model = perturbed("bert", TOKENS)
+    write_graph(model, tmp_path / "model.onnx", inputs(), has_vector=False)
+    with torch.inference_mode():
+        expected = model(**inputs()).logits
+    outputs = vars(OnnxSession(tmp_path / "model.onnx")(**inputs()))
+    assert list(outputs) == ["logits"]
+    torch.testing.assert_close(outputs["logits"], expected, rtol=1e-4, atol=1e-5)
+
+
 ALL_FORMATS = {
     "evaluation": {"baselines": False, "bootstrapSamples": 100},
     "output": {"formats": ["safetensors", "onnx", "onnx-int8"]},
