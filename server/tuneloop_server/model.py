@@ -53,7 +53,7 @@ class Projected(NamedTuple):
 
     logits: Logits
     projections: list[float]
-    """Of the window's vector onto each direction; empty for a window without a token."""
+    """Of the window's vector onto each direction."""
 
 
 class Window(NamedTuple):

@@ -35,11 +35,8 @@ class Directions:
         return "" if size == expected else no_vectors(f"its hidden state has {size} numbers, the directions {expected}")
 
     def projected(self, logits: Sequence[Logits], vectors: NDArray[np.float32]) -> list[Projected]:
-        """Return the logits of each window with its projections; a window without a token has none. vectors: [B, H]."""
-        projections = vectors.astype(np.float64) @ self.columns
-        are_numbers = np.isfinite(projections.sum(axis=1)).tolist()
-        rows = (row if is_number else [] for row, is_number in zip(projections.tolist(), are_numbers, strict=True))
-        return list(map(Projected, logits, rows))
+        """Return the logits of each window with its projections. vectors: [B, H]."""
+        return list(map(Projected, logits, (vectors.astype(np.float64) @ self.columns).tolist()))
 
 
 def no_vectors(reason: str) -> str:
