@@ -34,10 +34,10 @@ from tuneloop_server.lifecycle import ModelService
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.runtimes import runtime_of
 from tuneloop_server.runtimes.projecting import Directions
-from tuneloop_server.tasks import task_of
+from tuneloop_server.tasks import TASKS, task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tuneloop_api.contract.artifact import Manifest
 
@@ -110,8 +110,9 @@ class TimedModel:
 class NotedValues(FeatureCounts):
     """Keeps the values, to make bins of them."""
 
-    def __init__(self) -> None:
-        super().__init__(MonitoringProfile(task="", labels=[], temperature=1.0, split="", rows=0), {}, DIRECTIONS)
+    def __init__(self, directions: Mapping[str, list[float]]) -> None:
+        super().__init__(MonitoringProfile(task="", labels=[], temperature=1.0, split="", rows=0), {}, directions)
+        self.directions = directions
         self.values: dict[str, list[Any]] = {}
 
     def add(self, values: Any) -> None:
@@ -139,11 +140,12 @@ def main() -> int:
             config = ServerConfig(
                 namespace="bench", name="reviews", revision="1", artifact_path=folder, artifact_uri="pvc://bench"
             )
-            noted = NotedValues()
+            directions = DIRECTIONS if TASKS[task].features.has_projections else {}
+            noted = NotedValues(directions)
             asyncio.run(answered(config, noted, texts[:500], clients=arguments.clients))
             profile = profile_of(manifest, noted, config)
             for number in range(arguments.rounds):
-                counts = TimedCounts(profile, usable_bins(profile), DIRECTIONS)
+                counts = TimedCounts(profile, usable_bins(profile), directions)
                 projecting.seconds = 0.0
                 passes = asyncio.run(answered(config, counts, texts, clients=arguments.clients)) - projecting.seconds
                 parts = {"counting": counts.seconds, "projecting": projecting.seconds}
@@ -183,7 +185,7 @@ def profile_of(manifest: Manifest, noted: NotedValues, config: ServerConfig) -> 
     for name in (*TEXT_FEATURES, *features.numbers):
         edges = list(number_bins(noted.values[name]).edges)
         found.append(FeatureProfile(name=name, edges=edges, counts=[0] * (len(edges) + 1)))
-    for name, direction in DIRECTIONS.items():
+    for name, direction in noted.directions.items():
         edges = list(number_bins(noted.values[name]).edges)
         found.append(FeatureProfile(name=name, edges=edges, direction=direction, counts=[0] * (len(edges) + 1)))
     for name, choices in features.choices.items():

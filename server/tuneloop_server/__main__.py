@@ -28,6 +28,7 @@ from tuneloop_server.metrics_port import METRICS_LIMITS, MetricsPort
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.profile import read_features
 from tuneloop_server.runtimes import runtime_of
+from tuneloop_server.runtimes.kernel_caches import limit_kernel_caches
 from tuneloop_server.tasks import task_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def main() -> int:
     log_to_stderr()
     recent = RecentLines.of_the_log()
     os.environ.update(TORCH_FORCE_WEIGHTS_ONLY_LOAD="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    limit_kernel_caches(os.environ)
     config = None
     try:
         config = read_config(arguments.config, ServerConfig)

@@ -43,7 +43,7 @@ def read_features(config: Place, manifest: Manifest, features: TaskFeatures) -> 
     try:
         profile = MonitoringProfile.from_wire(json.loads((Path(config.artifact_path) / MONITORING).read_bytes()))
         bins = usable_bins(profile)
-        directions = directions_of(profile)
+        directions = directions_of(profile) if features.has_projections else {}
         _require_same_model(profile, manifest)
         _require_same_choices(bins, manifest, features)
     except ValidationError as error:

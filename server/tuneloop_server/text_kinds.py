@@ -17,8 +17,13 @@ _MOST_CHARACTERS = 4096
 """Of a text that are looked at."""
 _CONTINUATION = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", errors="ignore")
 """What a second byte of UTF-8 becomes in Latin-1, or in Windows-1252."""
+_BEHIND_WORDS = "\u00a0»…’”“–—›"
+"""Of these, what stands behind a word in sound texts: behind a capital it says nothing (HYVÄ…), nor does a space behind a sign or a unit (3 × 5, Ø 50, 10 Å)."""
 # Two characters that UTF-8 has as two bytes each: é as Ã©, ж as Ð¶, a quotation mark as â€œ. First bytes whose letters stand before » or « in sound texts, such as É and ß, are left out.
-_GARBLED = re.compile(f"[\ufffd\u0080-\u009f]|[ÂÃÄÅÎÏÐÑ×ØÙ][{_CONTINUATION}]|â[\u0080€]")
+_GARBLED = re.compile(
+    f"[\ufffd\u0080-\u009f]|[ÂÃÄÅÎÏÐÑ×ØÙ](?![{_BEHIND_WORDS}])[{_CONTINUATION}]"
+    f"|(?<![A-ZÀ-Þ])(?:[ÂÃÄÎÏÐÑÙ][{_BEHIND_WORDS}]|Å[{_BEHIND_WORDS[1:]}])|â[\u0080€]"
+)
 
 
 class TextKinds:

@@ -22,6 +22,8 @@ class TaskFeatures:
     """Name of each feature that is a choice → class names → all that can be chosen."""
     values: Callable[[Sequence[Sequence[float]], Sequence[str]], Values]
     """(logits of the text's targets, [targets, C]; class names) → the values. A target is what the trainer's task calls so."""
+    has_projections: bool = True
+    """Whether projections of the hidden state are features, too (`projections`)."""
 
     @property
     def names(self) -> tuple[str, ...]:

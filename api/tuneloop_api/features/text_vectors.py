@@ -1,7 +1,7 @@
 """The vector that stands for a text: what the trainer and both of the server's runtimes take from a model for projections.
 
 It is the mean of the last hidden state over the tokens of the text, special tokens included. All architectures have such a state, and the body gives it to
-whatever head there is, so the rule asks for no architecture and no task. Tensors come from the caller: this file imports no torch.
+whatever head there is, so the rule asks for no architecture. Tensors come from the caller: this file imports no torch.
 
 Shapes: B = texts, T = tokens of the longest, H = size of the hidden state.
 """

@@ -67,4 +67,5 @@ TOKEN_CLASSIFICATION_FEATURES = TaskFeatures(
     numbers=("entity_words", "confidence", "lowest_confidence"),
     choices={"entity_type": lambda labels: [NO_ENTITY, *entity_types(labels)]},
     values=_values,
+    has_projections=False,  # they would take 2.6 % of the passes
 )

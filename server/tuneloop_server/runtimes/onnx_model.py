@@ -24,7 +24,7 @@ from tuneloop_server.errors import CannotServe
 from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.model import EmbeddingSupport
 from tuneloop_server.runtimes.padding import padding_of
-from tuneloop_server.runtimes.projecting import NO_DIRECTIONS, Directions, no_vectors
+from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
 
@@ -66,7 +66,7 @@ class OnnxModel:
         self._session = session
         self._names = {value.name for value in session.get_inputs()}
         self._padding = padding_of(tokenizer)
-        self._directions = NO_DIRECTIONS
+        self._directions: Directions | None = None
         self._wanted = [_LOGITS]
 
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
@@ -89,7 +89,7 @@ class OnnxModel:
         inputs = {name: array for name, array in self._padding.padded(batch).items() if name in self._names}
         logits, *vectors = self._session.run(self._wanted, inputs)
         found = self._padding.without(logits, batch)
-        return [*(self._directions.projected(found, vectors[0]) if vectors else found)]
+        return [*(found if self._directions is None else self._directions.projected(found, *vectors))]
 
 
 def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> OnnxModel:

@@ -39,9 +39,6 @@ class Directions:
         return list(map(Projected, logits, (vectors.astype(np.float64) @ self.columns).tolist()))
 
 
-NO_DIRECTIONS = Directions.of([])
-
-
 def no_vectors(reason: str) -> str:
     """Return why a model does not project."""
     return f"projections are not counted: {reason}"

@@ -14,14 +14,14 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig
 
-from tuneloop_api.features.text_vectors import LastStates
+from tuneloop_api.features.text_vectors import noting
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.embedding import embedding_support, embeddings_of
 from tuneloop_server.runtimes.freed_memory import keep_freed_memory
 from tuneloop_server.runtimes.padding import padding_of
-from tuneloop_server.runtimes.projecting import NO_DIRECTIONS, Directions, no_vectors
+from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
 
@@ -51,8 +51,7 @@ class TorchModel:
         self.vocabulary = vocabulary
         self._model = model
         self._padding = padding_of(tokenizer)
-        self._directions = NO_DIRECTIONS
-        self._last: LastStates | None = None
+        self._directions: Directions | None = None
 
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
         """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
@@ -68,20 +67,13 @@ class TorchModel:
     @torch.inference_mode()
     def project(self, directions: Sequence[Sequence[float]]) -> str:
         """From now on return projections beside logits; return why the model cannot, or an empty string. Runs a pass over one text."""
-        last = LastStates(self._model)
         ((window,),) = self.encode(["warm up"])
-        inputs = self._padded([window])
-        self._model(**inputs)
-        vectors = last.vectors(inputs["attention_mask"])
         wanted = Directions.of(directions)
+        _, vectors = self._with_vectors(self._padded([window]))
         if vectors is None:
-            refusal = no_vectors(f"{self._model.config.model_type} has no hidden state for each token")
-        else:
-            refusal = wanted.refusal(vectors.shape[-1])
-        if refusal:
-            last.close()
-        else:
-            self._last, self._directions = last, wanted
+            return no_vectors(f"{self._model.config.model_type} has no hidden state for each token")
+        if not (refusal := wanted.refusal(vectors.shape[-1])):
+            self._directions = wanted
         return refusal
 
     @torch.inference_mode()
@@ -102,13 +94,21 @@ class TorchModel:
     def _logits(self, batch: Sequence[Encoded]) -> Sequence[Logits | Projected]:
         """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
         inputs = self._padded(batch)
-        found = self._padding.without(self._model(**inputs).logits.float().cpu().numpy(), batch)
-        if self._last is None:
-            return found
-        vectors = self._last.vectors(inputs["attention_mask"])
-        if vectors is None:  # texts of this length have other states than the one that was tried
+        if self._directions is None:
+            logits, vectors = self._model(**inputs).logits, None
+        else:
+            logits, vectors = self._with_vectors(inputs)
+        found = self._padding.without(logits.float().cpu().numpy(), batch)
+        if (
+            self._directions is None or vectors is None
+        ):  # texts of this length may have other states than the one that was tried
             return found
         return self._directions.projected(found, vectors.float().cpu().numpy())
+
+    def _with_vectors(self, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the logits and the vectors of a pass. Other passes are not noted: the body may be that of several models."""
+        with noting(self._model) as last:
+            return self._model(**inputs).logits, last.vectors(inputs["attention_mask"])
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         device = self._model.device

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+from unittest import mock
+
 import pytest
 import torch
 import transformers
+from adapter_artifacts import adapter_artifact, base_artifact
 from artifacts_of_architectures import save_artifact
+from served_adapters import loaded, places
+from served_adapters import served as beside
 from server_process import configuration, word_salads
 from tiny_architectures import architectures, inputs, tiny_config
 
@@ -121,6 +128,48 @@ def test_a_model_that_cannot_project_says_why_and_answers_as_before(tmp_path, mo
     assert model.project(directions) == f"projections are not counted: {reason}"
     assert [found.tolist() for found in model.predict(encoded(model))] == [found.tolist() for found in logits]
     assert not model._model.base_model._forward_hooks
+
+
+@pytest.fixture(scope="module")
+def with_adapter(tmp_path_factory):
+    """A base model that answers for the task itself, and an adapter on it."""
+    folder = tmp_path_factory.mktemp("adapted")
+    base_artifact(folder / "base", "bert")
+    adapter_artifact(folder / "films", folder / "base/model", seed=1)
+    return loaded(beside(folder / "base", *places(folder, "films")))
+
+
+def test_a_base_model_projects_its_own_texts_beside_those_of_adapters(with_adapter):
+    base, films = with_adapter[None], with_adapter["films"]
+    own, others = ([window for window in encoded(model) if window.ids] for model in (base, films))
+    before = base.predict(own + others)
+    assert base.project([[1.0] + [0.0] * 15]) == ""
+    after = base.predict(own + others)
+    with torch.inference_mode():
+        base.predict(own[:1])  # so that the base model's own head is the one in place
+        for window, found, expected in zip(own, after, before, strict=False):
+            assert found.logits.tolist() == expected.tolist()
+            states = base._model.base_model(torch.tensor([window.ids])).last_hidden_state[0]
+            assert found.projections == pytest.approx([states.mean(0)[0].item()], abs=1e-4)
+    assert [found.tolist() for found in after[len(own) :]] == [found.tolist() for found in before[len(own) :]]
+
+
+def test_nothing_is_kept_of_passes_whose_texts_are_not_projected(with_adapter):
+    base, films = with_adapter[None], with_adapter["films"]
+    assert base.project([[1.0] + [0.0] * 15]) == ""
+    states = []
+    forward = base._model.base_model.forward
+
+    def noted(*given, **named):
+        outputs = forward(*given, **named)
+        states.append(weakref.ref(outputs[0]))
+        return outputs
+
+    with mock.patch.object(base._model.base_model, "forward", noted):
+        base.predict(encoded(films))
+        base.predict([replace(window, output="embedding") for window in encoded(base)])
+    assert states
+    assert not [state for state in states if state() is not None]
 
 
 def test_projections_are_products_in_double_precision():

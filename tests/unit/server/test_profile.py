@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from artifact import manifest_of
@@ -37,14 +38,14 @@ PROFILE = {
 def read(tmp_path):
     """Return a function that reads a text as `monitoring.json`; listed: the text that the manifest lists."""
 
-    def read(text: str | dict, *, listed: str | None = None):
+    def read(text: str | dict, *, listed: str | None = None, features=TEXT_CLASSIFICATION_FEATURES):
         content = (text if isinstance(text, str) else json.dumps(text)).encode()
         (tmp_path / "monitoring.json").write_bytes(content)
         expected = content if listed is None else listed.encode()
         file = ArtifactFile(
             path="monitoring.json", size=len(expected), sha256=hashlib.sha256(expected).hexdigest()
         )  # fmt: skip
-        return read_features(config(tmp_path), manifest_of(LABELS, files=[file]), TEXT_CLASSIFICATION_FEATURES)
+        return read_features(config(tmp_path), manifest_of(LABELS, files=[file]), features)
 
     return read
 
@@ -92,6 +93,12 @@ def test_a_profile_that_was_written_out_by_the_trainer_is_read(read):
 def test_projections_are_counted_into_their_bins(read):
     shown = bins_shown(read(with_projections([0.5, 0.5], [1.0, 0.0])))
     assert shown == {"text_tokens": 3, "entropy": 2, "predicted_label": 2, "projection_1": 2, "projection_2": 2}
+
+
+def test_a_task_without_projections_counts_none_whatever_the_profile_has(read):
+    features = replace(TEXT_CLASSIFICATION_FEATURES, has_projections=False)
+    shown = bins_shown(read(with_projections([0.5, 0.5]), features=features))
+    assert shown == {"text_tokens": 3, "entropy": 2, "predicted_label": 2}
 
 
 def test_the_directions_of_a_large_model_are_read(read):

@@ -18,6 +18,8 @@ SOUND = [
     "素晴らしい映画でした",
     "שלום ×3",
     "👍👍",
+    "3\u00a0×\u00a05 cm, Ø\u00a050 mm, 10\u00a0Å\u00a0",
+    "EI TÄTÄ… ”HOLD PÅ” »HYVÄ» MAÇÃ– LEIÐ’",
 ]
 BLANK = ["", " ", "\n\t", "\u00a0\u3000"]
 PAIRS = ["é", "ß", "Ä", "ñ", "ж", "я", "λ", "ש", "ع", "’", "“", "–", "…"]
@@ -38,6 +40,11 @@ def test_a_text_without_a_letter_or_sign_is_blank(text: str) -> None:
 def test_utf8_that_was_read_in_another_encoding_is_garbled(letter: str, encoding: str) -> None:
     text = f"a {letter} b".encode().decode(encoding, errors="replace")
     assert TextKinds().kind_of(text) == "garbled"
+
+
+@pytest.mark.parametrize("text", ["piszą", "à Paris", "voilà", "Škoda jedzą", "PL’ŻE"])
+def test_a_letter_that_may_stand_before_a_quotation_mark_or_a_space_is_found_too(text: str) -> None:
+    assert TextKinds().kind_of(text.encode().decode("cp1252", errors="replace")) == "garbled"
 
 
 @pytest.mark.parametrize("text", ["caf\ufffd", "caf\x82"], ids=repr)

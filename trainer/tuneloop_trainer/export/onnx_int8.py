@@ -98,9 +98,14 @@ def _agreement(
         first, second = (
             task.choose(task.target_values(model(**inputs), labels).float().numpy()) for model in (fp32, int8)
         )
-        same += int((first == second).reshape(len(first), -1).all(axis=1).sum())
+        same += same_choices(first, second)
         total += len(first)
     return same / total
+
+
+def same_choices(first: NDArray[np.int64], second: NDArray[np.int64]) -> int:
+    """Return for how many targets, perhaps none, two models choose the same: class ids, [M], or 0 and 1 for each label, [M, C]."""
+    return int((first == second).all(axis=tuple(range(1, first.ndim))).sum())
 
 
 def _batches(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import transformers
 
 from tuneloop_api.features.projections import PROJECTIONS
 from tuneloop_api.features.text_vectors import noting
@@ -58,11 +59,11 @@ class Projections:
 def projections_of(folder: Path, inputs: ExportInputs, test: Predictions, *, split: str) -> Projections | None:
     """Run the model of the artifact in `folder` over rows of a split, spread evenly. test: what training predicted for all of its rows.
 
-    None if no server would project with it, an adapter alone or a model that has no state of each token, and for a model that is too large. Never fails the
+    None if no server would project with it (a task without projections, an adapter alone, a model that has no state of each token), and for a model that is too large. Never fails the
     export: the model is sound without them.
     """
     written = folder / MERGED.folder
-    if not written.is_dir():
+    if not (inputs.task.features.has_projections and written.is_dir()):
         return None
     try:
         return _projections(written, inputs, test, split=split)
@@ -74,14 +75,13 @@ def projections_of(folder: Path, inputs: ExportInputs, test: Predictions, *, spl
 
 
 def _projections(written: Path, inputs: ExportInputs, test: Predictions, *, split: str) -> Projections | None:
-    model: Any = MERGED.load(inputs, written)
     lengths = open_split(Path(inputs.prepared.dataset_path), split).lengths
-    rows = affordable_rows(lengths, parameters=_parameters_by_token(model))
+    rows = affordable_rows(lengths, parameters=_parameters_by_token(inputs, written))
     if rows < min(LEAST_ROWS, len(lengths)):
         LOG.info("no projections: the model can read %d test rows in the time for it, %d are needed", rows, LEAST_ROWS)
         return None
     chosen = np.unique(np.linspace(0, len(lengths) - 1, rows).astype(np.int64))
-    found = _vectors(model, inputs, chosen, split=split)
+    found = _vectors(MERGED.load(inputs, written), inputs, chosen, split=split)
     if found is None:
         LOG.info("no projections: the model has no hidden state for each token")
         return None
@@ -95,7 +95,10 @@ def affordable_rows(lengths: NDArray[np.int64], *, parameters: int) -> int:
     return min(MOST_ROWS, len(lengths), int(MOST_OPERATIONS / (2 * parameters * lengths.mean())))
 
 
-def _parameters_by_token(model: Any) -> int:
+def _parameters_by_token(inputs: ExportInputs, written: Path) -> int:
+    """Return how many parameters each token is multiplied with. No weight is read."""
+    auto_class = getattr(transformers, inputs.task.auto_class)
+    model = auto_class.from_pretrained(written, local_files_only=True, device_map="meta")
     everything: int = sum(parameter.numel() for parameter in model.parameters())
     looked_up: int = model.get_input_embeddings().weight.numel()
     return max(1, everything - looked_up)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.cgroup import free_memory
+from tuneloop_api.wire.model import changed
 from tuneloop_trainer.failures import first_line
 from tuneloop_trainer.models.trace import build_without_weights, shape_of
 from tuneloop_trainer.preflight.feasible import gib
@@ -38,6 +39,8 @@ class ChosenModel:
     """The model of a rehearsal."""
 
     folder: Path
+    settings: Settings
+    """Of the job; for a smaller model without `method.freeze`, which may name layers that it does not have."""
     description: str
     """For example `this model`."""
     proven: bool = True
@@ -55,15 +58,18 @@ def choose_model(
     real, most = Path(prepared.model_path), min(most, _affordable_parameters(folder))
     parameters = shape.parameters if shape else _parameters(real, settings, prepared)
     if parameters <= most:
-        chosen = ChosenModel(folder=real, description="this model")
+        chosen = ChosenModel(folder=real, settings=settings, description="this model")
     else:
         task, seed = task_of(settings), settings.training.seed
         small = cut_down(real, folder / "model", task=task, most_parameters=most, seed=seed)
         was_traced = shape is not None
+        settings = changed(settings, method=changed(settings.method, freeze=None))
         shape = _shape_of_smaller(small.folder, settings, prepared, longest=int(rows.split.lengths[rows.chosen].max()))
         if was_traced and shape is None:
             raise NotRehearsed("a smaller model of this architecture does not run")
-        chosen = ChosenModel(folder=small.folder, description=small.description, proven=shape is not None)
+        chosen = ChosenModel(
+            folder=small.folder, settings=settings, description=small.description, proven=shape is not None
+        )
     if shape is not None:
         _require_memory(shape, rows=rows)
     return chosen

@@ -113,7 +113,7 @@ def rehearse(
             with part("as its rows and its model were chosen", gpu=True):
                 rows = pick_rows(Path(prepared.dataset_path), task=task_of(settings), tokenizer=model.tokenizer)
                 chosen = choose_model(settings, prepared, rows=rows, shape=shape, folder=folder, most=limits.parameters)
-            rehearsal = Rehearsal(settings=settings, prepared=prepared, rows=rows, chosen=chosen, folder=folder)
+            rehearsal = Rehearsal(settings=chosen.settings, prepared=prepared, rows=rows, chosen=chosen, folder=folder)
             with part("as the tokenizer was compared with the model", gpu=False):
                 _require_padding(rehearsal, model)
             _run(rehearsal)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from finished_runs import MAX_TOKENS, RunMaker
 from metrics_page import assert_documented, lint
@@ -16,7 +18,9 @@ from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_api.features.bins import usable_bins
 from tuneloop_server.user_agent import COMPARATOR
 from tuneloop_trainer.dataset.shards import open_split, read_texts
+from tuneloop_trainer.export import projections
 from tuneloop_trainer.export.stage import export
+from tuneloop_trainer.tasks import TASKS
 
 EVALUATION = {"baselines": False, "bootstrapSamples": 100}
 OUTPUT = {"formats": ["safetensors", "onnx"]}
@@ -119,6 +123,26 @@ def test_an_adapter_alone_has_no_projections_since_texts_of_adapters_are_not_cou
     profile = json.loads((Path(published.artifact_path) / "monitoring.json").read_bytes())
     assert "confidence" in {feature["name"] for feature in profile["features"]}
     assert not [feature["name"] for feature in profile["features"] if feature["name"].startswith("projection")]
+
+
+def test_the_weights_of_a_model_that_is_too_large_are_not_read_for_projections(
+    tmp_path, tiny_bert, monkeypatch, caplog
+):
+    def never(_inputs, _folder):
+        raise AssertionError("the weights are read")
+
+    (tmp_path / "model").symlink_to(tiny_bert)
+    monkeypatch.setattr(projections, "MERGED", replace(projections.MERGED, load=never))
+    monkeypatch.setattr(projections, "MOST_OPERATIONS", 1)
+    monkeypatch.setattr(projections, "open_split", lambda *_: SimpleNamespace(lengths=np.full(200, 12)))
+    inputs = SimpleNamespace(
+        task=TASKS["text-classification"], prepared=SimpleNamespace(dataset_path=str(tmp_path / "d1"))
+    )
+    with caplog.at_level("INFO"):
+        assert projections.projections_of(tmp_path, inputs, None, split="test") is None
+    assert [record.message for record in caplog.records if record.name == projections.LOG.name] == [
+        "no projections: the model can read 0 test rows in the time for it, 100 are needed"
+    ]
 
 
 def test_a_server_shows_the_features_as_the_page_says(server):

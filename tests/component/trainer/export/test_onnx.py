@@ -21,7 +21,7 @@ from tuneloop_api.contract.artifact import Manifest
 from tuneloop_api.features.text_vectors import noting
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.exporters.onnx_model import OnnxSession, write_graph
-from tuneloop_trainer.export.onnx_int8 import held_out_rows, write_int8
+from tuneloop_trainer.export.onnx_int8 import held_out_rows, same_choices, write_int8
 from tuneloop_trainer.export.rounding import compare
 from tuneloop_trainer.export.stage import export
 from tuneloop_trainer.export.verify import verify_artifact
@@ -69,6 +69,28 @@ def test_the_file_gives_the_logits_of_torch_at_any_shape(tmp_path: Path, task, m
         assert found.shape == expected.shape
         difference = compare(found.flatten(end_dim=-2).numpy(), expected.flatten(end_dim=-2).numpy(), precision="fp32")
         assert difference.is_rounding, (rows, tokens, difference.largest, difference.allowed)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        pytest.param([0, 1, 2], [0, 2, 2], 2, id="a class a target"),
+        pytest.param([[0, 1], [1, 1], [0, 0]], [[0, 1], [1, 0], [0, 0]], 2, id="all labels of a target"),
+        pytest.param([], [], 0, id="no target in a batch"),
+    ],
+)
+def test_choices_are_counted_by_target(first: list, second: list, same: int) -> None:
+    assert same_choices(np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)) == same
+
+
+def test_a_file_has_no_vector_of_a_text_where_none_is_wanted(tmp_path: Path) -> None:
+    model = perturbed("bert", TOKENS)
+    write_graph(model, tmp_path / "model.onnx", inputs(), has_vector=False)
+    with torch.inference_mode():
+        expected = model(**inputs()).logits
+    outputs = vars(OnnxSession(tmp_path / "model.onnx")(**inputs()))
+    assert list(outputs) == ["logits"]
+    torch.testing.assert_close(outputs["logits"], expected, rtol=1e-4, atol=1e-5)
 
 
 ALL_FORMATS = {

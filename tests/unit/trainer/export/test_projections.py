@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_trainer.export.projections import affordable_rows, directions_from
+from tuneloop_trainer.export.projections import affordable_rows, directions_from, projections_of
+from tuneloop_trainer.tasks import TASKS
 
 ROWS, SIZE = 200, 12
 
@@ -72,3 +75,10 @@ def test_a_row_alone_has_no_directions():
 )
 def test_the_larger_the_model_the_fewer_rows_it_reads(parameters, tokens, rows, affordable):
     assert affordable_rows(np.full(rows, tokens), parameters=parameters) == affordable
+
+
+def test_a_task_without_projections_runs_no_model_for_them(tmp_path, caplog):
+    (tmp_path / "model").mkdir()
+    inputs = SimpleNamespace(task=TASKS["token-classification"])
+    assert projections_of(tmp_path, inputs, None, split="test") is None
+    assert not caplog.records

@@ -47,6 +47,8 @@ def _labels_of(value: object, *, known: Mapping[str, str] | None) -> list[str] |
         label = class_of(item, rule=None, known=known)
         if label is None or label is BadReason.MISSING_LABEL:
             return BadReason.EMPTY_LABEL
+        if label is BadReason.NOT_A_LABEL:  # what to do about that is said to jobs of one label a text
+            return BadReason.NOT_A_LIST
         if isinstance(label, BadReason):
             return label
         labels.append(label)

@@ -82,23 +82,25 @@ class _Graph(torch.nn.Module):
         return (logits,) if self._last is None else (logits, mean_of_tokens(self._last.states, attention_mask))
 
 
-def write_graph(model: Any, path: Path, example: Mapping[str, Tensor]) -> None:
+def write_graph(model: Any, path: Path, example: Mapping[str, Tensor], *, has_vector: bool = True) -> None:
     """Write a model of transformers as an ONNX file with open batch and length.
 
-    example: inputs [B, T] to trace, some of them padding. Raises ConfigError if the model is too large, or its code cannot be traced.
+    example: inputs [B, T] to trace, some of them padding. has_vector: the file gives vectors of texts, where the model has them. Raises ConfigError if the model is too large, or its code cannot be traced.
     """
     size = 4 * sum(parameter.numel() for parameter in model.parameters())
     if size > ONNX_MOST_BYTES:  # prepare refuses it, where it knows the sizes of the model
         raise not_as_onnx(f"its weights have {size} bytes, one ONNX file holds {ONNX_MOST_BYTES}")
     model.config.use_cache = False
     with noting(model) as last:
-        _export(model, path, example, last)
+        is_by_token = model(**example).logits.ndim == 3
+        has_vector = has_vector and last.vectors(example["attention_mask"]) is not None
+        _export(model, path, example, last=last if has_vector else None, is_by_token=is_by_token)
 
 
-def _export(model: Any, path: Path, example: Mapping[str, Tensor], last: LastStates) -> None:
-    kind = model.config.model_type
-    is_by_token = model(**example).logits.ndim == 3
-    has_vector = last.vectors(example["attention_mask"]) is not None
+def _export(
+    model: Any, path: Path, example: Mapping[str, Tensor], *, last: LastStates | None, is_by_token: bool
+) -> None:
+    """last: of the model, where the file has vectors of texts."""
     open_axes = {0: "batch", 1: "tokens"}
     try:
         with warnings.catch_warnings():
@@ -106,21 +108,23 @@ def _export(model: Any, path: Path, example: Mapping[str, Tensor], last: LastSta
                 "ignore"
             )  # on each Python number that becomes a constant: the comparison finds those that matter
             torch.onnx.export(
-                _Graph(model, last if has_vector else None).eval(),
+                _Graph(model, last).eval(),
                 tuple(example[name] for name in MODEL_INPUTS),
                 str(path),
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=list(MODEL_INPUTS),
-                output_names=["logits", *([VECTOR] if has_vector else [])],
+                output_names=["logits", *([VECTOR] if last else [])],
                 dynamic_axes=dict.fromkeys(MODEL_INPUTS, open_axes)
                 | {"logits": open_axes if is_by_token else {0: "batch"}}
-                | ({VECTOR: {0: "batch"}} if has_vector else {}),
+                | ({VECTOR: {0: "batch"}} if last else {}),
             )
     except _EXPORT_FAILS as error:
         if failure_of(error).exit_code not in {ExitCode.USER_CODE, ExitCode.UNKNOWN}:
             raise  # no memory, no room
-        raise not_as_onnx(f"{kind} cannot be traced: {type(error).__name__}, {first_line(error)}") from error
+        raise not_as_onnx(
+            f"{model.config.model_type} cannot be traced: {type(error).__name__}, {first_line(error)}"
+        ) from error
 
 
 def not_as_onnx(reason: str) -> ConfigError:
@@ -146,7 +150,7 @@ def _wanted(inputs: ExportInputs) -> bool:
 
 def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     folder.mkdir()
-    write_graph(model, folder / ONNX_FP32, _example(inputs))
+    write_graph(model, folder / ONNX_FP32, _example(inputs), has_vector=inputs.task.features.has_projections)
     model.config.save_pretrained(folder)
     inputs.tokenizer().save_pretrained(folder)
     return model
