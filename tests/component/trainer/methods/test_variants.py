@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_architectures import PAD, inputs, save_base
-from transformers import AlbertConfig, AlbertModel
+from transformers import AlbertConfig, AlbertModel, LlamaConfig, LlamaModel
 
 from tuneloop_api.combinations.table import PROMPTS
 from tuneloop_api.contract.settings import MethodSettings
@@ -168,4 +168,29 @@ def test_prompts_have_the_size_of_embeddings_where_layers_are_wider(tmp_path: An
         model, MethodSettings(type="prompt"), task=TEXT_CLASSIFICATION, seed=1
     )
     assert trained.prompt_encoder.default.embedding.weight.shape == (20, 8)
+    assert trained(**inputs()).logits.shape == (4, len(LABELS))
+
+
+@pytest.mark.parametrize(
+    ("heads", "head_size"), [(1, 4), (2, 8)], ids=["one head for all queries", "wider than the hidden size says"]
+)
+def test_a_prefix_has_the_shape_of_keys_where_queries_have_more_heads(
+    tmp_path: Any, heads: int, head_size: int
+) -> None:
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=heads,
+        head_dim=head_size,
+        pad_token_id=PAD,
+    )
+    LlamaModel(config).save_pretrained(tmp_path)
+    model = load_model(tmp_path, task=TEXT_CLASSIFICATION, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
+    prefix = MethodSettings(type="prefix", virtual_tokens=3)
+    trained = method_of(prefix).build(model, prefix, task=TEXT_CLASSIFICATION, seed=1)
+    keys_and_values = 2 * config.num_hidden_layers * heads * head_size
+    assert trained.get_parameter("prompt_encoder.default.embedding.weight").shape == (3, keys_and_values)
     assert trained(**inputs()).logits.shape == (4, len(LABELS))
