@@ -126,10 +126,18 @@ REFUSED: tuple[Refused, ...] = (
         field="method.type",
         methods=("prefix",),
         models=(
-            "axk1", "axk2", "big_bird", "deepseek_v2", "deepseek_v3", "esmc", "falcon", "gpt_bigcode", "jamba", "jetmoe", "minicpm3", "minimax", "mistral4",
-            "openai_privacy_filter", "qwen3_5", "qwen3_5_text", "qwen3_next", "roformer", "zamba", "zamba2",
+            "axk1", "axk2", "deepseek_v2", "deepseek_v3", "esmc", "falcon", "gpt_bigcode", "jamba", "jetmoe", "minicpm3", "minimax", "mistral4",
+            "openai_privacy_filter", "qwen3_5", "qwen3_5_text", "qwen3_next", "zamba", "zamba2",
         ),
         reason="prefix puts keys and values before those of a text, and {model} takes them in another shape or form than PEFT makes them",
+        advice="use method.type: lora, or a model such as bert, roberta or llama",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prefix",),
+        tasks=("text-classification",),
+        models=("big_bird", "roformer"),
+        reason="prefix does not work with {model} and task: text-classification: PEFT would give its head the keys and values in place of the states of the text",
         advice="use method.type: lora, or a model such as bert, roberta or llama",
     ),
     Refused(
@@ -142,6 +150,7 @@ REFUSED: tuple[Refused, ...] = (
     Refused(
         field="method.type",
         methods=("prompt", "p-tuning"),
+        tasks=("text-classification",),
         models=("esmc", "ibert", "longformer"),
         reason="prompt and p-tuning put embeddings before those of a text, and {model} reads ids of tokens alone",
         advice="use method.type: lora or bitfit",

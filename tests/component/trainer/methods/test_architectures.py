@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from tiny_architectures import (
 from transformers.models.auto import modeling_auto
 
 from tuneloop_api.combinations.table import PROMPTS, REFUSED, Combination, refusal
+from tuneloop_api.combinations.table import TASKS as TASKS_OF_SPEC
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods import METHODS, method_of, prompts
 from tuneloop_trainer.models.load import load_model
@@ -53,9 +55,13 @@ TAKE_NO_PREFIX = (
     "nystromformer", "openai-gpt", "squeezebert", "tapas", "ultrabert", "ultravbert", "xlm", "xlnet", "yoso",
 )  # fmt: skip
 """Their layers take no keys and values from outside."""
-FAIL_WITH_PROMPTS = sorted(
-    {(method, model) for row in REFUSED for method in row.methods for model in row.models if method in PROMPTS}
-)
+FAIL_WITH_PROMPTS = {
+    (method, model, task): row.reason.format(model=model)
+    for row in REFUSED
+    for method, model, task in product(row.methods, row.models, row.tasks or TASKS_OF_SPEC)
+    if model in getattr(modeling_auto, TASKS[task].architectures)
+}
+"""By (method, model type, task): the reason that the table gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +192,7 @@ def test_what_should_train_trains_and_is_published(
     settings = config.settings
     if is_refused_by_the_table(config):
         return
-    if (reason := refused(method, model_type, base)) is not None:
+    if (reason := refused(method, model_type, task, base)) is not None:
         with pytest.raises(ConfigError, match=reason):
             built(base, settings)
         return
@@ -209,14 +215,14 @@ def is_refused_by_the_table(config: Any) -> bool:
     return refusal(Combination(method=settings.method.type, task=settings.task, family=family)) is not None
 
 
-def refused(method: str, model_type: str, base: Base) -> str | None:
+def refused(method: str, model_type: str, task: str, base: Base) -> str | None:
     """Return the words with which a method refuses the model; None: it does not."""
     if method == "bitfit" and not any(name.endswith("bias") for name in base.body):
         return r"bitfit trains the bias terms of a model, and .* has none"
     if method == "prefix" and model_type in TAKE_NO_PREFIX:
         return r"prefix puts keys and values before .* takes none \(past_key_values\)"
-    if (method, model_type) in FAIL_WITH_PROMPTS:
-        return rf"and {model_type} (takes them in another shape|reads ids of tokens alone)"
+    if (reason := FAIL_WITH_PROMPTS.get((method, model_type, task))) is not None:
+        return re.escape(reason)
     return "names no layer of this model" if method in {"lora", "ia3"} and model_type in NOTHING_LINEAR else None
 
 
@@ -231,12 +237,11 @@ def test_fused_experts_are_refused_with_dropout(tmp_path: Path, bases: Any, mode
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("method", "model_type"), FAIL_WITH_PROMPTS)
+@pytest.mark.parametrize(("method", "model_type", "task"), FAIL_WITH_PROMPTS)
 def test_a_model_that_the_table_names_fails_with_virtual_tokens(
-    tmp_path: Path, bases: Any, monkeypatch: pytest.MonkeyPatch, method: str, model_type: str
+    tmp_path: Path, bases: Any, monkeypatch: pytest.MonkeyPatch, method: str, model_type: str, task: str
 ) -> None:
     """Else its row is to go: a newer library can do it."""
-    task = next(name for name in TASKS if model_type in getattr(modeling_auto, TASKS[name].architectures))
     base = bases(task, model_type, "no head")
     given = {"method": {"type": method}, "output": {"mergeAdapter": False}}
     settings = run_config(tmp_path, model=base.folder, task=task, **given).settings

@@ -194,3 +194,24 @@ def test_a_prefix_has_the_shape_of_keys_where_queries_have_more_heads(
     keys_and_values = 2 * config.num_hidden_layers * heads * head_size
     assert trained.get_parameter("prompt_encoder.default.embedding.weight").shape == (3, keys_and_values)
     assert trained(**inputs()).logits.shape == (4, len(LABELS))
+
+
+@pytest.mark.parametrize(
+    ("method", "model_type", "reason"),
+    [
+        ("prefix", "falcon", "and falcon takes them in another shape or form than PEFT makes them"),
+        (
+            "prefix",
+            "roformer",
+            "with roformer and task: text-classification: PEFT would give its head .* in place of the states of the text",
+        ),
+        ("prefix", "albert", r"and albert takes none \(past_key_values\)"),
+        ("p-tuning", "longformer", "and longformer reads ids of tokens alone"),
+    ],
+)
+def test_a_model_that_fails_with_virtual_tokens_is_refused_by_its_type(
+    tmp_path: Any, method: str, model_type: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^spec\.method\.type: .* {reason}$") as refused:
+        built(tmp_path, model_type, type=method)
+    assert (refused.value.hint or "").startswith("use method.type: lora")

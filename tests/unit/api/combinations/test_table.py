@@ -59,7 +59,9 @@ def test_a_row_lets_pass_what_lacks_one_of_its_values_or_is_not_known(other: dic
         (Combination(method="lora", lacks=frozenset(["biases"])), None),
         (Combination(method="prefix", model_type="falcon"), "method.type"),
         (Combination(method="prefix", model_type="llama"), None),
-        (Combination(method="prompt", model_type="longformer"), "method.type"),
+        (Combination(method="prefix", model_type="roformer", task="text-classification"), "method.type"),
+        (Combination(method="prefix", model_type="roformer", task="token-classification"), None),
+        (Combination(method="prompt", model_type="longformer", task="text-classification"), "method.type"),
         (Combination(method="lora", model_type="longformer"), None),
     ],
 )
