@@ -51,10 +51,10 @@ NOTHING_LINEAR = ("ibert",)
 """All their layers are of a kind of their own, which PEFT does not adapt."""
 TAKE_NO_PREFIX = (
     "albert", "canine", "convbert", "deberta", "deberta-v2", "distilbert", "esm", "eurobert", "flaubert", "funnel", "gte", "ibert", "jina_embeddings_v3",
-    "layoutlm", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mobilebert", "modernbert", "modernvbert", "mpnet", "mra", "nomic_bert",
-    "nystromformer", "openai-gpt", "squeezebert", "tapas", "ultrabert", "ultravbert", "xlm", "xlnet", "yoso",
+    "layoutlm", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mobilebert", "modernbert", "modernvbert", "mpnet", "mra", "mt5", "nomic_bert",
+    "nystromformer", "openai-gpt", "squeezebert", "t5", "tapas", "ultrabert", "ultravbert", "xlm", "xlnet", "yoso",
 )  # fmt: skip
-"""Their layers take no keys and values from outside."""
+"""Their layers take no keys and values from outside. T5 and mT5: the encoder that a head for tokens has."""
 FAIL_WITH_PROMPTS = {
     (method, model, task): row.reason.format(model=model)
     for row in REFUSED
