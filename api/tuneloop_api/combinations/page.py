@@ -126,6 +126,7 @@ def _where(row: Refused) -> str:
         *(f"stage {stage}" for stage in row.zero_stages),
         *row.precisions,
         *row.families,
+        *([" or ".join(row.models)] if row.models else []),
     ]
     return ", ".join(parts) + (f", a model without {row.lacks}" if row.lacks else "")
 

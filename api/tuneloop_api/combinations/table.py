@@ -1,7 +1,7 @@
 """The table of combinations that are refused, each with its reason and what to do instead. Whatever no row refuses is allowed, and runs in a test.
 
 A row names values on some axes; it refuses a combination that has them all. An axis that a row does not name plays no part. The spec alone decides
-rows without `family` and `lacks`: `rules.py` makes rules of the CRD of them. The trainer decides the others once it has opened the model.
+rows without `families`, `models` and `lacks`: `rules.py` makes rules of the CRD of them. The trainer decides the others once it has opened the model.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Combination:
     """Those of `OPTIONS` that are set."""
     task: str | None = None
     family: str | None = None
+    model_type: str | None = None
+    """As in the model's configuration."""
     zero_stage: int | None = None
     precision: str | None = None
     lacks: frozenset[str] = frozenset()
@@ -49,6 +51,8 @@ class Refused:
     """All of them are set."""
     tasks: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """Values of `model_type` in configurations."""
     zero_stages: tuple[int, ...] = ()
     precisions: tuple[str, ...] = ()
     lacks: str | None = None
@@ -61,13 +65,14 @@ class Refused:
     @property
     def is_of_the_spec(self) -> bool:
         """Whether the spec alone decides: the model plays no part."""
-        return not self.families and self.lacks is None
+        return not self.families and not self.models and self.lacks is None
 
     def refuses(self, combination: Combination) -> bool:
         """Tell whether a combination has every value that this row names. What is not known yet is not refused."""
         axes = (
             (self.tasks, combination.task),
             (self.families, combination.family),
+            (self.models, combination.model_type),
             (self.zero_stages, combination.zero_stage),
             (self.precisions, combination.precision),
         )
@@ -120,11 +125,37 @@ REFUSED: tuple[Refused, ...] = (
     Refused(
         field="method.type",
         methods=("prefix",),
+        models=(
+            "axk1", "axk2", "deepseek_v2", "deepseek_v3", "esmc", "falcon", "gpt_bigcode", "jamba", "jetmoe", "minicpm3", "minimax", "mistral4",
+            "openai_privacy_filter", "qwen3_5", "qwen3_5_text", "qwen3_next", "zamba", "zamba2",
+        ),
+        reason="prefix puts keys and values before those of a text, and {model} takes them in another shape or form than PEFT makes them",
+        advice="use method.type: lora, or a model such as bert, roberta or llama",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prefix",),
+        tasks=("text-classification",),
+        models=("big_bird", "roformer"),
+        reason="prefix does not work with {model} and task: text-classification: PEFT would give its head the keys and values in place of the states of the text",
+        advice="use method.type: lora, or a model such as bert, roberta or llama",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prefix",),
         lacks="past_key_values",
         reason="prefix puts keys and values before those of a text, and {model} takes none (past_key_values)",
         advice="use method.type: lora, or a model such as bert, roberta or llama",
     ),
-)
+    Refused(
+        field="method.type",
+        methods=("prompt", "p-tuning"),
+        tasks=("text-classification",),
+        models=("esmc", "ibert", "longformer"),
+        reason="prompt and p-tuning put embeddings before those of a text, and {model} reads ids of tokens alone",
+        advice="use method.type: lora or bitfit",
+    ),
+)  # fmt: skip
 
 
 def serves_adapter(method: str, options: frozenset[str]) -> bool:

@@ -27,7 +27,7 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
     del task, seed  # there is nothing new
     names = [name for name, _ in model.named_parameters() if not _in_head(name, model)]
     if not any(is_bias(name) for name in names):
-        refuse_combination(settings, lacks=("biases",), model=model.config.model_type)
+        refuse_combination(settings, lacks=("biases",), model_type=model.config.model_type)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(is_bias(name) or _in_head(name, model))
     trained: nn.Module = model

@@ -21,20 +21,21 @@ def refuse_combination(
     family: str | None = None,
     zero_stage: int | None = None,
     precision: str | None = None,
+    model_type: str | None = None,
     lacks: Collection[str] = (),
-    model: str = "this model",
 ) -> None:
-    """Raise ConfigError if the table refuses the method with what else is known of the job. model: its name in the message."""
+    """Raise ConfigError if the table refuses the method with what else is known of the job."""
     row = refusal(
         Combination(
             method=settings.type,
             options=options_of(settings),
             task=task,
             family=family,
+            model_type=model_type,
             zero_stage=zero_stage,
             precision=precision,
             lacks=frozenset(lacks),
         )
     )
     if row is not None:
-        raise ConfigError(f"spec.{row.field}: {row.reason.format(model=model)}", hint=row.advice)
+        raise ConfigError(f"spec.{row.field}: {row.reason.format(model=model_type)}", hint=row.advice)

@@ -26,13 +26,13 @@ _FORWARD = "past_key_values"
 def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn.Module:
     """Return the model behind its virtual tokens; these and the head are trainable.
 
-    Raises ConfigError if the model takes no keys and values of a prefix.
+    Raises ConfigError if the model takes no keys and values of a prefix, or fails with virtual tokens.
     """
     import peft  # noqa: PLC0415  (seconds)
     import torch  # noqa: PLC0415
 
-    if not _takes_prefix(model):
-        refuse_combination(settings, lacks=(_FORWARD,), model=model.config.model_type)
+    kind, lacks = task.name.partition("/")[0], () if _takes_prefix(model) else (_FORWARD,)
+    refuse_combination(settings, task=kind, model_type=model.config.model_type, lacks=lacks)
     torch.manual_seed(seed)
     built: Any = peft.get_peft_model(model, _config(peft, model, settings, task=task), autocast_adapter_dtype=False)
     built.prompt_encoder.to(model.dtype)  # ZeRO-3 wants one type for all weights

@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ from tiny_architectures import (
     save_tokenizer,
     save_with_head,
 )
+from transformers.models.auto import modeling_auto
 
-from tuneloop_api.combinations.table import PROMPTS, Combination, refusal
+from tuneloop_api.combinations.table import PROMPTS, REFUSED, Combination, refusal
+from tuneloop_api.combinations.table import TASKS as TASKS_OF_SPEC
 from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.methods import METHODS, method_of
+from tuneloop_trainer.methods import METHODS, method_of, prompts
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.models.source import open_model
 from tuneloop_trainer.models.trace import build_without_weights
@@ -46,10 +49,19 @@ CONVOLUTIONS = "token-classification-squeezebert"
 """Its layers are convolutions but for the pooler, which the task does not use: the head alone is trained."""
 NOTHING_LINEAR = ("ibert",)
 """All their layers are of a kind of their own, which PEFT does not adapt."""
-
-
-TAKE_PREFIX = ("bert", "electra", "gpt2", "llama", "qwen2", "roberta")
-"""Of the architectures whose tests run always, those that take the keys and values of a prefix."""
+TAKE_NO_PREFIX = (
+    "albert", "canine", "convbert", "deberta", "deberta-v2", "distilbert", "esm", "eurobert", "flaubert", "funnel", "gte", "ibert", "jina_embeddings_v3",
+    "layoutlm", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mobilebert", "modernbert", "modernvbert", "mpnet", "mra", "mt5", "nomic_bert",
+    "nystromformer", "openai-gpt", "squeezebert", "t5", "tapas", "ultrabert", "ultravbert", "xlm", "xlnet", "yoso",
+)  # fmt: skip
+"""Their layers take no keys and values from outside. T5 and mT5: the encoder that a head for tokens has."""
+FAIL_WITH_PROMPTS = {
+    (method, model, task): row.reason.format(model=model)
+    for row in REFUSED
+    for method, model, task in product(row.methods, row.models, row.tasks or TASKS_OF_SPEC)
+    if model in getattr(modeling_auto, TASKS[task].architectures)
+}
+"""By (method, model type, task): the reason that the table gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +152,9 @@ def name_of_layer(adapter: str) -> str:
 
 
 def weights_of_layer(adapter: str) -> set[str]:
-    """Return the names that the weights have beside which an adapter lies; fused experts have one adapter in another."""
-    return {f"{name_of_layer(adapter)}.{weight}" for weight in ("weight", "gate_up_proj", "down_proj")}
+    """Return the names that the weights have beside which an adapter lies; fused experts have one adapter in another. IA3 scales the bias, too."""
+    bias = ("bias",) if ".ia3_" in adapter else ()
+    return {f"{name_of_layer(adapter)}.{weight}" for weight in ("weight", "gate_up_proj", "down_proj", *bias)}
 
 
 def without_adapters(name: str) -> str:
@@ -179,7 +192,7 @@ def test_what_should_train_trains_and_is_published(
     settings = config.settings
     if is_refused_by_the_table(config):
         return
-    if (reason := refused(method, model_type, base)) is not None:
+    if (reason := refused(method, model_type, task, base)) is not None:
         with pytest.raises(ConfigError, match=reason):
             built(base, settings)
         return
@@ -202,12 +215,14 @@ def is_refused_by_the_table(config: Any) -> bool:
     return refusal(Combination(method=settings.method.type, task=settings.task, family=family)) is not None
 
 
-def refused(method: str, model_type: str, base: Base) -> str | None:
+def refused(method: str, model_type: str, task: str, base: Base) -> str | None:
     """Return the words with which a method refuses the model; None: it does not."""
     if method == "bitfit" and not any(name.endswith("bias") for name in base.body):
         return r"bitfit trains the bias terms of a model, and .* has none"
-    if method == "prefix" and model_type not in TAKE_PREFIX:
+    if method == "prefix" and model_type in TAKE_NO_PREFIX:
         return r"prefix puts keys and values before .* takes none \(past_key_values\)"
+    if (reason := FAIL_WITH_PROMPTS.get((method, model_type, task))) is not None:
+        return re.escape(reason)
     return "names no layer of this model" if method in {"lora", "ia3"} and model_type in NOTHING_LINEAR else None
 
 
@@ -219,6 +234,20 @@ def test_fused_experts_are_refused_with_dropout(tmp_path: Path, bases: Any, mode
     with pytest.raises(ConfigError, match=r"spec\.method\.dropout: 0\.1 cannot be used: .* experts") as raised:
         built(base, settings)
     assert raised.value.hint == "set method.dropout: 0"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("method", "model_type", "task"), FAIL_WITH_PROMPTS)
+def test_a_model_that_the_table_names_fails_with_virtual_tokens(
+    tmp_path: Path, bases: Any, monkeypatch: pytest.MonkeyPatch, method: str, model_type: str, task: str
+) -> None:
+    """Else its row is to go: a newer library can do it."""
+    base = bases(task, model_type, "no head")
+    given = {"method": {"type": method}, "output": {"mergeAdapter": False}}
+    settings = run_config(tmp_path, model=base.folder, task=task, **given).settings
+    monkeypatch.setattr(prompts, "refuse_combination", lambda *_args, **_known: None)
+    with pytest.raises((AttributeError, IndexError, RuntimeError, TypeError, ValueError)):
+        built(base, settings)(**inputs())
 
 
 def built(base: Base, settings: Settings) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_architectures import PAD, inputs, save_base
-from transformers import AlbertConfig, AlbertModel
+from transformers import AlbertConfig, AlbertModel, LlamaConfig, LlamaModel
 
 from tuneloop_api.combinations.table import PROMPTS
 from tuneloop_api.contract.settings import MethodSettings
@@ -169,3 +169,49 @@ def test_prompts_have_the_size_of_embeddings_where_layers_are_wider(tmp_path: An
     )
     assert trained.prompt_encoder.default.embedding.weight.shape == (20, 8)
     assert trained(**inputs()).logits.shape == (4, len(LABELS))
+
+
+@pytest.mark.parametrize(
+    ("heads", "head_size"), [(1, 4), (2, 8)], ids=["one head for all queries", "wider than the hidden size says"]
+)
+def test_a_prefix_has_the_shape_of_keys_where_queries_have_more_heads(
+    tmp_path: Any, heads: int, head_size: int
+) -> None:
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=heads,
+        head_dim=head_size,
+        pad_token_id=PAD,
+    )
+    LlamaModel(config).save_pretrained(tmp_path)
+    model = load_model(tmp_path, task=TEXT_CLASSIFICATION, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
+    prefix = MethodSettings(type="prefix", virtual_tokens=3)
+    trained = method_of(prefix).build(model, prefix, task=TEXT_CLASSIFICATION, seed=1)
+    keys_and_values = 2 * config.num_hidden_layers * heads * head_size
+    assert trained.get_parameter("prompt_encoder.default.embedding.weight").shape == (3, keys_and_values)
+    assert trained(**inputs()).logits.shape == (4, len(LABELS))
+
+
+@pytest.mark.parametrize(
+    ("method", "model_type", "reason"),
+    [
+        ("prefix", "falcon", "and falcon takes them in another shape or form than PEFT makes them"),
+        (
+            "prefix",
+            "roformer",
+            "with roformer and task: text-classification: PEFT would give its head .* in place of the states of the text",
+        ),
+        ("prefix", "albert", r"and albert takes none \(past_key_values\)"),
+        ("p-tuning", "longformer", "and longformer reads ids of tokens alone"),
+    ],
+)
+def test_a_model_that_fails_with_virtual_tokens_is_refused_by_its_type(
+    tmp_path: Any, method: str, model_type: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^spec\.method\.type: .* {reason}$") as refused:
+        built(tmp_path, model_type, type=method)
+    assert (refused.value.hint or "").startswith("use method.type: lora")

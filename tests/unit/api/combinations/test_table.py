@@ -14,12 +14,12 @@ from tuneloop_api.v1alpha1 import FineTuneJob
 
 DOCS = Path(__file__).parents[4] / "docs"
 ROW = Refused(
-    field="method.type", methods=("lora", "ia3"), options=("useDora",), families=("decoder",), zero_stages=(2, 3), precisions=("bf16",), lacks="biases",
+    field="method.type", methods=("lora", "ia3"), options=("useDora",), families=("decoder",), models=("gpt2", "opt"), zero_stages=(2, 3), precisions=("bf16",), lacks="biases",
     reason="cannot be", advice="leave out",
 )  # fmt: skip
 FULL: dict[str, Any] = {
-    "method": "lora", "options": frozenset(["useDora", "useRslora"]), "task": TASKS[0], "family": "decoder", "zero_stage": 3, "precision": "bf16",
-    "lacks": frozenset(["biases", "more"]),
+    "method": "lora", "options": frozenset(["useDora", "useRslora"]), "task": TASKS[0], "family": "decoder", "model_type": "opt", "zero_stage": 3,
+    "precision": "bf16", "lacks": frozenset(["biases", "more"]),
 }  # fmt: skip
 
 
@@ -34,6 +34,8 @@ def test_a_row_refuses_what_has_all_its_values() -> None:
         {"options": frozenset(["useRslora"])},
         {"family": "encoder"},
         {"family": None},
+        {"model_type": "llama"},
+        {"model_type": None},
         {"zero_stage": 1},
         {"zero_stage": None},
         {"precision": "fp32"},
@@ -55,6 +57,12 @@ def test_a_row_lets_pass_what_lacks_one_of_its_values_or_is_not_known(other: dic
         (Combination(method="bitfit", lacks=frozenset(["biases"])), "method.type"),
         (Combination(method="bitfit"), None),
         (Combination(method="lora", lacks=frozenset(["biases"])), None),
+        (Combination(method="prefix", model_type="falcon"), "method.type"),
+        (Combination(method="prefix", model_type="llama"), None),
+        (Combination(method="prefix", model_type="roformer", task="text-classification"), "method.type"),
+        (Combination(method="prefix", model_type="roformer", task="token-classification"), None),
+        (Combination(method="prompt", model_type="longformer", task="text-classification"), "method.type"),
+        (Combination(method="lora", model_type="longformer"), None),
     ],
 )
 def test_the_table_refuses_what_was_found_to_break(combination: Combination, field: str | None) -> None:
@@ -68,6 +76,7 @@ def test_the_spec_gets_a_rule_of_each_row_that_it_decides_alone() -> None:
     assert all(
         f"{row.reason}; {row.advice}" == rule.message for row, rule in zip(decided, combination_rules(), strict=True)
     )
+    assert not any(row.models for row in decided)
     assert not any("{" in rule.message for rule in combination_rules())
 
 
