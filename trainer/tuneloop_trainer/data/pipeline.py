@@ -28,7 +28,7 @@ from tuneloop_trainer.dataset.shards import (
     TokenizerFacts,
     read_manifest,
 )
-from tuneloop_trainer.dataset.target_scale import scale_of
+from tuneloop_trainer.evaluation.target_scale import scale_of
 from tuneloop_trainer.models.files import tokenizer_files
 
 if TYPE_CHECKING:

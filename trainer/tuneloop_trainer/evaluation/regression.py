@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_trainer.dataset.target_scale import standardised
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
+from tuneloop_trainer.evaluation.target_scale import standardised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from tuneloop_trainer.dataset.shards import open_split, read_rows
-from tuneloop_trainer.dataset.target_scale import standardised
 from tuneloop_trainer.errors import StageError, StorageError
+from tuneloop_trainer.evaluation.target_scale import standardised
 from tuneloop_trainer.export.rounding import TYPICAL, Differences, compare
 from tuneloop_trainer.models.tokenizer import load_tokenizer
 

@@ -17,7 +17,6 @@ import numpy as np
 from tuneloop_api.features.text_regression import TEXT_REGRESSION_FEATURES
 from tuneloop_trainer.dataset.shards import LABELS, open_split
 from tuneloop_trainer.dataset.splits import SPLITS
-from tuneloop_trainer.dataset.target_scale import scale_of, standardised
 from tuneloop_trainer.evaluation.regression import (
     evaluate_numbers,
     number_metrics,
@@ -25,6 +24,7 @@ from tuneloop_trainer.evaluation.regression import (
     number_r2_gain,
     predicted_numbers,
 )
+from tuneloop_trainer.evaluation.target_scale import scale_of, standardised
 from tuneloop_trainer.tasks.padding import padded_inputs
 from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION, encoded_texts, texts_of_split
