@@ -67,5 +67,6 @@ def tfidf_ridge(
         beat(0.2 + 0.8 * number / len(models))
     best = int(np.argmin(errors))
     return RidgeBaseline(
-        predictions=models[best].predict(features.of(test)), description=f"ridge, alpha = {STRENGTHS[best]:g}"
+        predictions=models[best].predict(features.of(test)).astype(np.float64),
+        description=f"ridge, alpha = {STRENGTHS[best]:g}",
     )

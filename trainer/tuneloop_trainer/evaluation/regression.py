@@ -45,8 +45,8 @@ def mae(sums: NDArray[Any]) -> Floats:
 
 
 def r2(sums: NDArray[Any]) -> Floats:
-    """Return [...]: the share of the variance that is explained; NaN where all true numbers are equal."""
-    return 1 - _share(sums[..., 5] / sums[..., 0], _variance(sums, 1))
+    """Return [...]: the share of the variance that is explained; 0 where all true numbers are equal."""
+    return np.nan_to_num(1 - _share(sums[..., 5] / sums[..., 0], _variance(sums, 1)))
 
 
 def pearson(sums: NDArray[Any]) -> Floats:
@@ -85,19 +85,17 @@ def number_metrics(predictions: Predictions, scale: TargetScale) -> dict[str, fl
 def evaluate_numbers(
     *, validation: Predictions, test: Predictions, labels: Sequence[str], bootstrap: Bootstrap
 ) -> Evaluation:
-    """Return every number of the model. There is no confidence to calibrate; metrics that the test rows do not define are left out."""
+    """Return every number of the model. There is no confidence to calibrate; correlations that the test rows do not define are left out."""
     del validation, labels
     truth, predicted = test.labels, predicted_numbers(test.values)
     by_row = _sums(truth, predicted)
-    metrics = [
-        measured(name, bootstrap.of_sums(by_row, statistic))
+    found = {
+        name: bootstrap.of_sums(by_row, statistic)
         for name, statistic in (("rmse", rmse), ("mae", mae), ("r2", r2), ("pearson", pearson))
-    ]
-    metrics.append(
-        measured("spearman", bootstrap.of_rows(len(truth), lambda rows: spearman(truth[rows], predicted[rows])))
-    )
+    }
+    found["spearman"] = bootstrap.of_rows(len(truth), lambda rows: spearman(truth[rows], predicted[rows]))
     return Evaluation(
-        metrics=[metric for metric in metrics if not np.isnan(metric.value)],
+        metrics=[measured(name, interval) for name, interval in found.items() if not np.isnan(interval.value)],
         confusion=None,
         classes={},
         temperature=1.0,

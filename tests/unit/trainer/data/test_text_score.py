@@ -71,15 +71,15 @@ def collected(folder: Path, rows: list[dict[str, Any]]) -> Collected:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = run_config(folder, sources=[path], taskOptions={"problemType": "regression"})
-    settings = config.settings
-    sources = [
-        LocatedSource(
-            settings=source, split=TRAIN, field="data.train[0]", files=files_of(path, uri=source.uri, split="train")
-        )
-        for source in settings.data.train
-    ]
-    row_format = choose_format(settings, task=task_of(settings))
-    return collect(sources, row_format=row_format, settings=settings, contents=folder / "rows", progress=lambda _: None)
+    source = config.settings.data.train[0]
+    files = files_of(source, claims=config.paths.claims, field="data.train[0]")
+    return collect(
+        [LocatedSource(field="data.train[0]", split=TRAIN, settings=source, files=files)],
+        row_format=choose_format(config.settings, task=task_of(config.settings)),
+        settings=config.settings,
+        contents=folder / "rows.arrow",
+        progress=lambda _: None,
+    )
 
 
 def test_a_bad_row_is_named_by_file_and_line(tmp_path):

@@ -10,11 +10,13 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
+from sklearn.linear_model import Ridge
 
 from tuneloop_api.contract.artifact import TargetScale
 from tuneloop_trainer.errors import DataError
+from tuneloop_trainer.evaluation.baselines import WordFeatures
 from tuneloop_trainer.evaluation.intervals import Bootstrap
-from tuneloop_trainer.evaluation.number_baselines import TextsWithNumbers, tfidf_ridge
+from tuneloop_trainer.evaluation.number_baselines import STRENGTHS, TextsWithNumbers, tfidf_ridge
 from tuneloop_trainer.evaluation.predictions import Predictions
 from tuneloop_trainer.evaluation.regression import evaluate_numbers, number_metrics, number_r2, number_r2_gain
 from tuneloop_trainer.evaluation.target_scale import scale_of, standardised
@@ -44,7 +46,7 @@ def test_the_metrics_are_those_of_the_field(count, seed, offset):
     truth, predicted = found.labels, found.values[:, 0].astype(float)
     if truth.min() == truth.max():
         return
-    scale = scale_of(truth)
+    scale = TargetScale(mean=truth.mean(), std=truth.std())
     assert number_metrics(found, scale) == pytest.approx(
         {
             "loss": sklearn.mean_squared_error(truth, predicted) / truth.std() ** 2,
@@ -64,6 +66,11 @@ def test_a_model_that_says_one_number_has_no_correlation():
     assert (found["pearson"], found["spearman"]) == (0.0, 0.0)
     names = {metric.name for metric in evaluated(predictions([1.0, 2.0, 4.0], [2.0, 2.0, 2.0])).metrics}
     assert names == {"rmse", "mae", "r2"}
+
+
+def test_equal_numbers_leave_no_variance_to_explain():
+    found = number_metrics(predictions([2.0, 2.0], [2.5, 1.0]), TargetScale(mean=0.0, std=1.0))
+    assert found["r2"] == 0.0
 
 
 def evaluated(test: Predictions):
@@ -123,8 +130,16 @@ def test_ridge_regression_finds_what_words_say_and_its_strength_is_chosen_on_val
     )
     beats: list[float] = []
     found = tfidf_ridge(train, held_out, texts[70:], seed=0, beat=beats.append)
-    assert sklearn.r2_score(numbers[70:], found.predictions) > 0.7
-    assert found.description == "ridge, alpha = 0.1"
+    assert sklearn.r2_score(numbers[70:], found.predictions) > 0.4
+    features = WordFeatures()
+    inputs = features.fit(train.texts)
+    errors = {
+        strength: np.square(
+            Ridge(alpha=strength).fit(inputs, train.numbers).predict(features.of(held_out.texts)) - held_out.numbers
+        ).mean()
+        for strength in STRENGTHS
+    }
+    assert found.description == f"ridge, alpha = {min(errors, key=errors.__getitem__):g}"
     assert beats == sorted(beats)
     assert math.isclose(beats[-1], 1.0)
 
