@@ -143,6 +143,10 @@ def test_the_artifact_says_what_kind_of_model_it_holds(done):
     assert "## Classes" not in card
 
 
+def test_prepared_data_of_numbers_have_a_version_that_earlier_releases_refuse(done):
+    assert json.loads((Path(done.prepared.dataset_path) / "dataset.json").read_bytes())["version"] == 2
+
+
 def test_the_report_has_the_quantiles_of_each_split(done):
     report = json.loads(Path(done.prepared.report_path).read_text())
     for split in ("train", "validation", "test"):
@@ -151,6 +155,6 @@ def test_the_report_has_the_quantiles_of_each_split(done):
         assert report["numbers"][split]["100"] == max(values)
 
 
-def test_one_rank_trains_the_same_model_and_an_adapter_alone_gives_the_same_unit(done, tmp_path):
+def test_one_rank_trains_the_same_model(done, tmp_path):
     alone = whole_job(tmp_path, steps=10, ranks=1, evaluation={"bootstrapSamples": 200, "baselines": False})
     assert alone.losses() == pytest.approx(done.losses()[:10], abs=1e-5)
