@@ -113,6 +113,8 @@ def _info(service: ModelService) -> dict[str, object]:
         "maxTokens": manifest.max_tokens,
         "baseModel": manifest.base_model,
     }
+    if manifest.target_scale is not None:
+        info["targetScale"] = manifest.target_scale.to_wire()
     if service.adapters.adapters:
         info["adapters"] = [
             {"name": adapter.name, "digest": adapter.manifest.digest(), "maxTokens": adapter.manifest.max_tokens}

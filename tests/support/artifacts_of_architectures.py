@@ -15,6 +15,7 @@ from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_server.tasks import TASKS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tuneloop_api.contract.artifact import Manifest
@@ -28,10 +29,10 @@ def save_artifact(
     *,
     task: str = "text-classification",
     padding_side: Literal["left", "right"] = "right",
+    labels: Sequence[str] = ("no", "yes"),
     **options: Any,
 ) -> Manifest:
     """Write an artifact with a random model of an architecture; return its manifest."""
-    labels = ("no", "yes")
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=tiny_tokenizer().backend_tokenizer,

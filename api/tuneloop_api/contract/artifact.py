@@ -60,6 +60,13 @@ class OnnxFiles(MessageModel):
     """None: it was not asked for."""
 
 
+class TargetScale(MessageModel):
+    """Mean and standard deviation of the numbers that a model of `problemType: regression` learned from, in the user's unit."""
+
+    mean: float
+    std: Annotated[float, Field(gt=0)]
+
+
 class AdapterBase(MessageModel):
     """The model that the adapter in `adapter/` belongs to."""
 
@@ -90,6 +97,8 @@ class Manifest(MessageModel):
     """None: `output.formats` does not ask for it."""
     adapter_base: AdapterBase | None = None
     """None: the artifact has no adapter, or is of a release that did not say."""
+    target_scale: TargetScale | None = None
+    """None: the model answers no numbers. The answers need no scaling: the head holds it."""
     _digest: str | None = PrivateAttr(default=None)
 
     @classmethod

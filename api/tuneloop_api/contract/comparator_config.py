@@ -65,6 +65,8 @@ class ComparatorConfig(MessageModel):
     """Hugging Face task id of both revisions. Empty: the comparator asks their servers for task and labels before it begins."""
     labels: list[str] = Field(default=[])
     """Labels of the models, in the order of their ids."""
+    tolerance: float = 0.0
+    """Predicted numbers that lie no further apart agree, in their unit; 0 where the models have classes."""
     stable: RevisionAddress
     canary: RevisionAddress
     host: str = "0.0.0.0"  # noqa: S104  (a pod's port is reached through its Service; local mode sets 127.0.0.1)

@@ -100,7 +100,7 @@ class DataSettings(SettingsBlock):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
-    format: Literal["auto", "text-label", "text-labels", "tokens-tags"] = "auto"
+    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
@@ -112,7 +112,7 @@ class DataSettings(SettingsBlock):
 class TaskOptionSettings(SettingsBlock):
     """Settings of some tasks."""
 
-    problem_type: Literal["single-label", "multi-label"] = "single-label"
+    problem_type: Literal["single-label", "multi-label", "regression"] = "single-label"
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
     label_all_tokens: bool = False
     """Training rows have a target at all tokens of a word, not at the first alone."""

@@ -34,6 +34,8 @@ class Choice:
     classes: Classes
     confidence: float | None
     """Its confidence that this is right, as the answer has it; None where the answer says nothing of it."""
+    number: float | None = None
+    """The number that it predicts; None where it chose classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,22 @@ class AnswerFormat:
     """(label of a golden row, the model's labels) → what would be right. Raises UnreadableLabel."""
     class_names: Callable[[Sequence[str]], list[str]]
     """The model's labels → every class that a choice may have."""
+    tolerance: float = 0.0
+    """Two predicted numbers that lie no further apart agree, in their unit."""
 
 
-def agree(stable: Sequence[Choice], canary: Sequence[Choice]) -> bool:
-    """Tell whether two answers to one request choose the same for every text."""
-    return [choice.classes for choice in stable] == [choice.classes for choice in canary]
+def agree(stable: Sequence[Choice], canary: Sequence[Choice], *, tolerance: float = 0.0) -> bool:
+    """Tell whether two answers to one request choose the same for every text. tolerance: of predicted numbers, in their unit."""
+    return len(stable) == len(canary) and all(
+        of_stable.classes == of_canary.classes and _near(of_stable.number, of_canary.number, tolerance)
+        for of_stable, of_canary in zip(stable, canary, strict=True)
+    )
+
+
+def _near(first: float | None, second: float | None, tolerance: float) -> bool:
+    if first is None or second is None:
+        return first is second
+    return abs(first - second) <= tolerance
 
 
 def flips(stable: Sequence[Choice], canary: Sequence[Choice]) -> Iterator[tuple[str, str]]:

@@ -46,7 +46,7 @@ class Pairs:
             canary = await self._canary.ask(target, body)
             stable = await self._stable.ask(target, body)
         sides = (side_of(reply, self._answers, is_golden=is_golden) for reply in (stable, canary))
-        return compared(*sides)
+        return compared(*sides, tolerance=self._answers.tolerance)
 
     def close(self) -> None:
         """Close all connections that are free."""

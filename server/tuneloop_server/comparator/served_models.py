@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.model import changed
+from tuneloop_server.answers.text_regression import TOLERANCE_SHARE
 from tuneloop_server.comparator.connection import ConnectionBroke, connect
 from tuneloop_server.errors import CannotServe
 
@@ -23,7 +24,7 @@ _ANSWER_BYTES = 2 * 1024 * 1024
 
 
 async def with_served_models(config: ComparatorConfig, *, seconds: float = _SECONDS) -> ComparatorConfig:
-    """Return the configuration with the task and the labels of both models, if it does not name them; labels of stable first.
+    """Return the configuration with the task and the labels of both models, and the tolerance of numbers, if it does not name them; labels of stable first.
 
     Raises CannotServe where a server does not say in time what it serves, and where the tasks differ.
     """
@@ -36,7 +37,14 @@ async def with_served_models(config: ComparatorConfig, *, seconds: float = _SECO
             f"{config.stable.name} serves {stable['task']}, {config.canary.name} serves {canary['task']}: models of two tasks cannot be compared",
             exit_code=ExitCode.CONFIG,
         )
-    return changed(config, task=stable["task"], labels=list(dict.fromkeys([*stable["labels"], *canary["labels"]])))
+    labels = list(dict.fromkeys([*stable["labels"], *canary["labels"]]))
+    return changed(config, task=stable["task"], labels=labels, tolerance=_tolerance(stable))
+
+
+def _tolerance(stable: dict[str, Any]) -> float:
+    """Return how far predicted numbers may lie apart and agree; 0 for a model of classes."""
+    scale = stable.get("targetScale")
+    return TOLERANCE_SHARE * float(scale["std"]) if scale else 0.0
 
 
 async def _served(address: RevisionAddress, *, deadline: float) -> dict[str, Any]:

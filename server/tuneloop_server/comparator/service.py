@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ class ComparatorService:
     def __init__(self, config: ComparatorConfig) -> None:
         self.config = config
         self.is_draining = False
-        limits, answers = config.limits, ANSWERS[config.task]
+        limits, answers = config.limits, replace(ANSWERS[config.task], tolerance=config.tolerance)
         class_names = answers.class_names(config.labels)
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._pairs = Pairs(Revision(config.stable, limits), Revision(config.canary, limits), answers=answers)

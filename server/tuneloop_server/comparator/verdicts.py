@@ -81,17 +81,17 @@ def side_of(reply: Reply, answers: AnswerFormat, *, is_golden: bool = False) -> 
     return Side(choices=choices, seconds=reply.seconds)
 
 
-def compared(stable: Side, canary: Side) -> Comparison:
-    """Return what the two sides say together."""
-    verdict = _verdict(stable, canary)
+def compared(stable: Side, canary: Side, *, tolerance: float = 0.0) -> Comparison:
+    """Return what the two sides say together. tolerance: `AnswerFormat.tolerance`."""
+    verdict = _verdict(stable, canary, tolerance=tolerance)
     differences = tuple(flips(stable.choices, canary.choices)) if verdict is Verdict.DISAGREE else ()
     return Comparison(verdict=verdict, stable=stable, canary=canary, flips=differences)
 
 
-def _verdict(stable: Side, canary: Side) -> Verdict:
+def _verdict(stable: Side, canary: Side, *, tolerance: float) -> Verdict:
     failures = stable.failure, canary.failure
     if failures == (None, None):
-        return Verdict.AGREE if agree(stable.choices, canary.choices) else Verdict.DISAGREE
+        return Verdict.AGREE if agree(stable.choices, canary.choices, tolerance=tolerance) else Verdict.DISAGREE
     if Failure.AWAY in failures:
         return Verdict.AWAY
     if Failure.OVERLOADED in failures:

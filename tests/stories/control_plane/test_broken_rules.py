@@ -160,7 +160,21 @@ BROKEN_RULES = [
         ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify", "cannot be combined with taskOptions.problemType: multi-label"),
         ({"data": {"train": [TRAIN | {"labelRule": {"above": 0, "names": ["a", "b"]}}]}}, "data", "cannot be combined with taskOptions.problemType: multi-label"),
     )),
-    *((FineTuneJob, given, "spec.training.bestMetric: Forbidden: must be a metric of the problem type") for given in ({"training": {"bestMetric": "micro_f1"}}, {"training": {"bestMetric": "weighted_f1"}})),
+    *((FineTuneJob, {"taskOptions": {"problemType": "regression"}} | given, f"spec.{field}: Forbidden: {why}") for given, field, why in (
+        ({"training": {"bestMetric": "accuracy"}}, "training.bestMetric", "must be a metric of the problem type"),
+        ({"training": {"earlyStopping": {"metric": "macro_f1"}}}, "training.earlyStopping.metric", "must be a metric of the problem type"),
+        *((given, field, "cannot be combined with taskOptions.problemType: regression") for given, field in (
+            ({"training": {"labelSmoothing": 0.1}}, "training.labelSmoothing"),
+            ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify"),
+            ({"data": {"train": [TRAIN | {"labelRule": {"above": 0, "names": ["a", "b"]}}]}}, "data"),
+            ({"data": {"train": [TRAIN], "allowMissingClasses": True}}, "data.allowMissingClasses"),
+            ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
+            ({"output": {"formats": ["onnx-int8"]}}, "output.formats"),
+            ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
+        )),
+    )),
+    *((FineTuneJob, given, "spec.training.bestMetric: Forbidden: must be a metric of the problem type") for given in (
+        {"training": {"bestMetric": "rmse"}}, {"training": {"bestMetric": "micro_f1"}}, {"training": {"bestMetric": "weighted_f1"}})),
     (FineTuneJob, {"task": "token-classification", "training": {"bestMetric": "mcc"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
     *((ModelDeployment, given, "spec.resources.gpus: Invalid value: must be at most 1 with runtime.type: Builtin") for given in ({"resources": {"gpus": 2}}, {"resources": {"gpus": 1}, "runtime": {"engine": "onnx"}})),
     (ModelDeployment, {"runtime": {"engine": "torch", "dtype": "int8"}}, "spec.runtime.dtype: Forbidden: applies only to engine: onnx"),

@@ -33,7 +33,7 @@ def test_there_is_an_example_of_every_task() -> None:
 
 def test_there_is_an_example_of_every_problem_type() -> None:
     types = {param.values[0]["spec"].get("taskOptions", {}).get("problemType", "single-label") for param in MANIFESTS}
-    assert types >= {"single-label", "multi-label"}
+    assert types >= {"single-label", "multi-label", "regression"}
 
 
 def test_there_is_an_example_of_every_method_and_option() -> None:

@@ -182,6 +182,7 @@ def test_labels_have_the_lengths_of_the_api_server(labels: dict[str, str], wrong
 
 TOKENS = {"task": "token-classification"}
 SEVERAL: Given = {"taskOptions": {"problemType": "multi-label"}}
+NUMBERS: Given = {"taskOptions": {"problemType": "regression"}}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
 READ = {"uri": "pvc://models/reviews.csv"}
 RULED = READ | {"labelRule": {"above": 0, "names": ["a", "b"]}}
@@ -245,6 +246,39 @@ SPECS: list[tuple[Given, list[str]]] = [
         (SEVERAL | {"data": {"train": [READ]} | {name: [READ, RULED]}}, ["data"])
         for name in ("train", "validation", "test")
     ),
+    (NUMBERS, []),
+    (NUMBERS | TOKENS, ["taskOptions.problemType"]),
+    *(
+        (NUMBERS | {"training": {"bestMetric": metric}}, [])
+        for metric in ("loss", "rmse", "mae", "r2", "pearson", "spearman")
+    ),
+    *((NUMBERS | {"training": {"earlyStopping": {"metric": metric}}}, []) for metric in ("rmse", "spearman")),
+    *(
+        (NUMBERS | {"training": {"bestMetric": metric}}, ["training.bestMetric"])
+        for metric in ("accuracy", "macro_f1", "micro_f1", "mcc")
+    ),
+    *(
+        (NUMBERS | {"training": {"earlyStopping": {"metric": metric}}}, ["training.earlyStopping.metric"])
+        for metric in ("accuracy", "mcc")
+    ),
+    *(
+        ({"training": {"bestMetric": metric}}, ["training.bestMetric"])
+        for metric in ("rmse", "mae", "r2", "pearson", "spearman")
+    ),
+    (SEVERAL | {"training": {"bestMetric": "rmse"}}, ["training.bestMetric"]),
+    (SEVERAL | {"training": {"bestMetric": "accuracy"}}, []),
+    (NUMBERS | {"training": {"labelSmoothing": 0}}, []),
+    (NUMBERS | {"training": {"labelSmoothing": 0.01}}, ["training.labelSmoothing"]),
+    (NUMBERS | {"data": {"train": [READ], "split": {"stratify": True}}}, ["data.split.stratify"]),
+    (NUMBERS | {"data": {"train": [READ], "split": {"stratify": False, "method": "random"}}}, []),
+    (NUMBERS | {"data": {"train": [READ, RULED]}}, ["data"]),
+    (NUMBERS | {"data": {"train": [READ], "allowMissingClasses": True}}, ["data.allowMissingClasses"]),
+    (NUMBERS | {"data": {"train": [READ], "allowMissingClasses": False}}, []),
+    (NUMBERS | {"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, ["model.labels"]),
+    (NUMBERS | {"output": {"formats": ["safetensors", "onnx"]}}, []),
+    (NUMBERS | {"output": {"formats": ["onnx-int8"]}}, ["output.formats"]),
+    (NUMBERS | COMPARED, ["evaluation.compareWith"]),
+    (NUMBERS | {"evaluation": {}}, []),
     ({"data": {"train": [RULED]}, "training": {"labelSmoothing": 0.1, "bestMetric": "mcc"}}, []),
     ({"training": {"bestMetric": "micro_f1"}}, ["training.bestMetric"]),
     ({"training": {"earlyStopping": {"metric": "weighted_f1"}}}, ["training.earlyStopping.metric"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
@@ -30,7 +30,8 @@ class EncodedSplit:
     """Tokens of each row on disk, [N]."""
     files: dict[str, Path]
     """Values of all rows one after another, by column; `input_ids` is among them."""
-    row_columns: dict[str, NDArray[np.int64]]
+    row_columns: dict[str, NDArray[Any]]
+    """int64 or float64 [N] each, by name."""
 
     def read(self) -> Iterator[EncodedRow]:
         """Yield the rows in order."""
@@ -41,7 +42,7 @@ class EncodedSplit:
                 yield EncodedRow(
                     input_ids=columns.pop(_IDS),
                     token_columns=columns,
-                    row_columns={name: int(values[index]) for name, values in self.row_columns.items()},
+                    row_columns={name: values[index].item() for name, values in self.row_columns.items()},
                 )
 
     def delete(self) -> None:
@@ -58,7 +59,7 @@ class EncodedWriter:
         self._stack = ExitStack()
         self._files: dict[str, BinaryIO] = {}
         self._lengths, self._stored = array("q"), array("q")
-        self._row_columns: dict[str, array[int]] = {}
+        self._row_columns: dict[str, array[Any]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +76,9 @@ class EncodedWriter:
                 self._files[name] = self._stack.enter_context(self._path(name).open("wb"))
             self._files[name].write(values.astype(np.int32, copy=False).tobytes())
         for name, value in row.row_columns.items():
-            self._row_columns.setdefault(name, array("q")).append(value)
+            if name not in self._row_columns:
+                self._row_columns[name] = array("d" if isinstance(value, float) else "q")
+            self._row_columns[name].append(value)
 
     def finish(self) -> EncodedSplit:
         """Return what was written, once the writer is closed."""
@@ -83,7 +86,7 @@ class EncodedWriter:
             lengths=np.array(self._lengths, dtype=np.int64),
             stored=np.array(self._stored, dtype=np.int64),
             files={name: self._path(name) for name in self._files},
-            row_columns={name: np.array(values, dtype=np.int64) for name, values in self._row_columns.items()},
+            row_columns={name: np.array(values) for name, values in self._row_columns.items()},
         )
 
     def _path(self, name: str) -> Path:

@@ -6,7 +6,9 @@ import json
 import logging
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from tuneloop_api.contract.results import DataCounts
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
@@ -17,12 +19,23 @@ from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, lab
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, tokenize, wrap
 from tuneloop_trainer.data.write_splits import WrittenSplits, write_splits
-from tuneloop_trainer.dataset.shards import MANIFEST, REPORT, TOKENIZER, DatasetManifest, TokenizerFacts, read_manifest
+from tuneloop_trainer.dataset.shards import (
+    LABELS,
+    MANIFEST,
+    REPORT,
+    TOKENIZER,
+    DatasetManifest,
+    TokenizerFacts,
+    read_manifest,
+)
+from tuneloop_trainer.evaluation.target_scale import scale_of
 from tuneloop_trainer.models.files import tokenizer_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.encoded import EncodedSplit
@@ -121,12 +134,14 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
             steps=STEPS,
             written=written,
             lengths={name: split.lengths for name, split in encoded.items()},
+            numbers=_numbers(encoded),
             max_tokens=max_tokens,
             seconds=progress.seconds,
         )
         (draft / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         with progress.part("publishing", until=0.96):
             manifest = DatasetManifest(
+                version=_version(encoded),
                 digest=folder.name,
                 labels=list(encoder.label_ids),
                 max_tokens=max_tokens,
@@ -143,8 +158,9 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
 def write_sample(inputs: Inputs, table: RowTable, *, folder: Path, part: Callable[..., Any]) -> DatasetManifest:
     """Write the rows of a table as a private data set. Its manifest has no counts. The settings must give `data.maxTokens`."""
     encoder = encoder_of(inputs, labels=table.labels or [])
-    _, max_tokens, written = _write(inputs, table, encoder, folder=folder, part=part)
+    encoded, max_tokens, written = _write(inputs, table, encoder, folder=folder, part=part)
     manifest = DatasetManifest(
+        version=_version(encoded),
         digest=folder.name,
         labels=list(encoder.label_ids),
         max_tokens=max_tokens,
@@ -172,6 +188,8 @@ def _write(
     """Write rows, shards and tokenizer; returns the encoded rows' lengths, the cut, and what was written. `part`: `PrepareProgress.part`."""
     with part("tokenizing", until=0.85) as done:
         encoded = tokenize(table, encoder, folder=folder, progress=done)
+    if numbers := _numbers(encoded):
+        scale_of(numbers["train"])
     max_tokens = inputs.settings.data.max_tokens or default_max_tokens(encoded["train"].lengths, limit=encoder.limit)
     with part("writing", until=0.95) as done:
         written = write_splits(
@@ -186,6 +204,16 @@ def _write(
         table.contents.unlink()
         _copy_tokenizer(inputs.model.path, folder / TOKENIZER)
     return encoded, max_tokens, written
+
+
+def _numbers(encoded: Mapping[str, EncodedSplit]) -> dict[str, NDArray[np.float64]]:
+    """Return the numbers that are to be predicted, by split; empty where the task has classes."""
+    columns = {name: split.row_columns.get(LABELS) for name, split in encoded.items()}
+    return {name: values for name, values in columns.items() if values is not None and values.dtype == np.float64}
+
+
+def _version(encoded: Mapping[str, EncodedSplit]) -> Literal[1, 2]:
+    return 2 if _numbers(encoded) else 1
 
 
 def _as_trained(inputs: Inputs, *, labels: Sequence[str]) -> Callable[[EncodedRow], EncodedRow]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.steps.step import DataStep
     from tuneloop_trainer.data.write_splits import WrittenSplits
 
+_PERCENTILES_OF_NUMBERS = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 _PERCENTILES = (1, 5, 25, 50, 75, 90, 95, 99, 99.5, 100)
 
 
@@ -32,10 +33,13 @@ def data_report(
     steps: Sequence[DataStep],
     written: WrittenSplits,
     lengths: Mapping[str, NDArray[np.int64]],
+    numbers: Mapping[str, NDArray[np.float64]],
     max_tokens: int,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the report as JSON data. facts: of each step by its name. lengths: whole tokens of each row by split, before the cut."""
+    """Return the report as JSON data. facts: of each step by its name. lengths: whole tokens of each row by split, before the cut.
+    numbers: those to be predicted, by split; empty where rows have classes.
+    """
     apart = facts[keep_splits_apart.STEP.name]
     report = {
         "version": 2,
@@ -51,6 +55,8 @@ def data_report(
         "seconds": {part: round(value, 2) for part, value in seconds.items()},
         "peakMemoryMiB": peak_memory_mib(),
     }
+    if numbers:
+        report["numbers"] = {name: _quantiles(values) for name, values in numbers.items()}
     return report | {"notes": notes_of(report)}
 
 
@@ -85,12 +91,17 @@ def summary(report: Mapping[str, Any]) -> str:
         f"{duplicates['acrossSplits']:,} standing in two splits",
         f"{sum(tokens['withoutTarget'].values()):,} without a target after the cut",
     )
+    numbers = report.get("numbers", {})
     leakage = {name: found for name, found in report["leakage"].items() if name != "passed"}
     longest, median = tokens["percentiles"]["train"]["100"], tokens["percentiles"]["train"]["50"]
     cut = f"cut at {tokens['max']} ({sum(tokens['truncated'].values()):,} rows)"
     lines = [
         f"data: {sum(rows.values()):,} rows: {', '.join(f'{name} {count:,}' for name, count in rows.items())}",
-        *(f"  {name}: {_shares(classes, rows=rows[name])}" for name, classes in report["classes"].items()),
+        *(f"  {name}: {_shares(classes, rows=rows[name])}" for name, classes in report["classes"].items() if classes),
+        *(
+            f"  {name}: numbers from {found['0']:g} to {found['100']:g}, median {found['50']:g}"
+            for name, found in numbers.items()
+        ),
         f"  left out: {', '.join(left_out)}",
         *(f"  bad: {count:,} {reason}" for reason, count in report["bad"]["reasons"].items()),
         f"  labels: {duplicates['conflictingLabels']:,} repeated rows have another label than the first",
@@ -139,6 +150,11 @@ def _leakage(found: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
 def _percentiles(lengths: NDArray[np.int64]) -> dict[str, int]:
     values = np.percentile(lengths, _PERCENTILES, method="higher")
     return {f"{percent:g}": int(value) for percent, value in zip(_PERCENTILES, values, strict=True)}
+
+
+def _quantiles(numbers: NDArray[np.float64]) -> dict[str, float]:
+    values = np.percentile(numbers, _PERCENTILES_OF_NUMBERS)
+    return {f"{percent:g}": float(value) for percent, value in zip(_PERCENTILES_OF_NUMBERS, values, strict=True)}
 
 
 def _shares(classes: Mapping[str, int], *, rows: int) -> str:

@@ -74,7 +74,7 @@ class ShardWriter:
         *,
         ids: NDArray[np.int32],
         row: int,
-        row_columns: Mapping[str, int] = MappingProxyType({}),
+        row_columns: Mapping[str, int | float] = MappingProxyType({}),
         token_columns: Mapping[str, NDArray[np.int32]] = MappingProxyType({}),
     ) -> None:
         """Append one row, cut already. `ids` and each token column: int32 [length >= 1]."""
@@ -107,7 +107,7 @@ class ShardWriter:
             "targets": np.array([count_targets(row.token_columns) for row in rows], dtype=np.int64),
         }
         for name in self._row_columns:
-            columns[ROW_PREFIX + name] = np.array([row.row_columns[name] for row in rows], dtype=np.int64)
+            columns[ROW_PREFIX + name] = column_of_rows([row.row_columns[name] for row in rows])
         for name in self._token_columns:
             values = np.concatenate([row.token_columns[name] for row in rows])
             columns[TOKEN_PREFIX + name] = values.astype(np.int32, copy=False)
@@ -120,8 +120,13 @@ class ShardWriter:
 class _Row:
     ids: NDArray[np.int32]
     row: int
-    row_columns: Mapping[str, int]
+    row_columns: Mapping[str, int | float]
     token_columns: Mapping[str, NDArray[np.int32]]
+
+
+def column_of_rows(values: Sequence[int | float]) -> NDArray[Any]:
+    """Return the values of a row column, float64 where a task gives floats, else int64, [n]."""
+    return np.array(values, dtype=np.float64 if isinstance(values[0], float) else np.int64)
 
 
 def count_targets(token_columns: Mapping[str, NDArray[np.int32]]) -> int:

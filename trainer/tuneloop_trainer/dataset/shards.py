@@ -2,7 +2,7 @@
 
     <datasets>/<digest>/dataset.json             DatasetManifest, written last
                         train-00000.safetensors  input_ids int32 [T], offsets int64 [n+1], rows int64 [n], targets int64 [n],
-                                                 token.NAME int32 [T] and row.NAME int64 [n]: the columns that the task named
+                                                 token.NAME int32 [T] and row.NAME int64 or float64 [n]: the columns that the task named
                         train-00000.parquet      row int64, and the columns of the row format: the rows as they were read, in the same order
                         tokenizer/               the tokenizer's files
                         report.json              what became of the rows
@@ -95,7 +95,8 @@ class TokenizerFacts(MessageModel):
 class DatasetManifest(MessageModel):
     """`dataset.json`."""
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
+    """2: a row column holds float64. A program that knows version 1 alone would read its bytes as whole numbers, and refuses the version."""
     digest: str
     """The folder's name: a hash of all that the data depends on."""
     labels: list[str]
@@ -120,8 +121,8 @@ class TokenizedSplit:
     """Row id (order in which the sources were read), int64 [N]."""
     targets: NDArray[np.int64]
     """How many things the loss is taken over in each row, int64 [N], all >= 1."""
-    row_columns: Mapping[str, NDArray[np.int64]]
-    """int64 [N] each, by name."""
+    row_columns: Mapping[str, NDArray[Any]]
+    """int64 or float64 [N] each, by name."""
     ids: tuple[NDArray[np.int32], ...]
     """Token ids of each shard, memory-mapped, int32 [tokens of the shard]."""
     token_columns: Mapping[str, tuple[NDArray[np.int32], ...]]
@@ -139,8 +140,8 @@ class TokenizedSplit:
         """Return the values of a row's tokens, int32 [lengths[index]]: a read-only view of the file. Raises KeyError for an unknown name."""
         return self._of_row(self.token_columns[name], index)
 
-    def row_column(self, name: str) -> NDArray[np.int64]:
-        """Return the value of each row, int64 [N]. Raises KeyError for an unknown name."""
+    def row_column(self, name: str) -> NDArray[Any]:
+        """Return the value of each row, int64 or float64 [N]. Raises KeyError for an unknown name."""
         return self.row_columns[name]
 
     def _of_row(self, shards: tuple[NDArray[np.int32], ...], index: int) -> NDArray[np.int32]:
@@ -209,7 +210,7 @@ class _OpenShard:
     offsets: NDArray[np.int64]
     rows: NDArray[np.int64]
     targets: NDArray[np.int64]
-    row_columns: dict[str, NDArray[np.int64]]
+    row_columns: dict[str, NDArray[Any]]
     token_columns: dict[str, NDArray[np.int32]]
 
 
@@ -222,7 +223,7 @@ def _open_shard(path: Path, described: Shard, *, files: SplitFiles) -> _OpenShar
             offsets=np.array(stored["offsets"].view("<i8")),
             rows=np.array(stored["rows"].view("<i8")),
             targets=np.array(stored["targets"].view("<i8")),
-            row_columns={name: np.array(stored[ROW_PREFIX + name].view("<i8")) for name in files.row_columns},
+            row_columns={name: _values_of_rows(stored[ROW_PREFIX + name]) for name in files.row_columns},
             token_columns={name: stored[TOKEN_PREFIX + name].view("<i4") for name in files.token_columns},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -239,8 +240,12 @@ def _fits(shard: _OpenShard, described: Shard) -> bool:
     return of_rows == {described.rows} and of_tokens == {described.tokens} and in_order
 
 
-def _mapped_columns(path: Path) -> dict[str, NDArray[np.uint8]]:
-    """Map the tensors of a safetensors file as bytes: a slice of the map costs far less than `safe_open` for each row."""
+def _values_of_rows(stored: NDArray[Any]) -> NDArray[Any]:
+    return np.array(stored if stored.dtype == np.float64 else stored.view("<i8"))
+
+
+def _mapped_columns(path: Path) -> dict[str, NDArray[Any]]:
+    """Map the tensors of a safetensors file, float64 as such and all others as bytes: a slice of the map costs far less than `safe_open` for each row."""
     whole: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
     header_length = int.from_bytes(whole[:_HEADER_LENGTH_BYTES].tobytes(), "little")
     data = _HEADER_LENGTH_BYTES + header_length
@@ -251,13 +256,15 @@ def _mapped_columns(path: Path) -> dict[str, NDArray[np.uint8]]:
     needed = data + max(described["data_offsets"][1] for described in header.values())
     if needed > len(whole):
         raise ValueError(f"it is cut off: it has {len(whole)} bytes of {needed}")
-    return {
-        name: whole[data + described["data_offsets"][0] : data + described["data_offsets"][1]]
-        for name, described in header.items()
-    }
+    found = {}
+    for name, described in header.items():
+        start, end = described["data_offsets"]
+        column = whole[data + start : data + end]
+        found[name] = column.view("<f8") if described["dtype"] == "F64" else column
+    return found
 
 
-def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 

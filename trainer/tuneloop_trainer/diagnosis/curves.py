@@ -78,7 +78,7 @@ class Curves:
         elif line["kind"] == "evaluation":
             self.evaluated_steps.append(line["step"])
             self.validation_losses.append(line["loss"])
-            self.validation_accuracies.append(line["accuracy"])
+            self.validation_accuracies.append(line.get("accuracy", 0.0))  # numbers have none: the loss alone decides
 
     @property
     def steps(self) -> int:

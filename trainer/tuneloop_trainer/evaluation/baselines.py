@@ -83,7 +83,7 @@ def tfidf_linear(
     """
     if len(np.unique(train.labels)) < 2:
         return LinearBaseline(predictions=majority(train.labels, rows=len(test)), description="one class")
-    features = _Features()
+    features = WordFeatures()
     inputs = features.fit(train.texts)
     if inputs.shape[1] == 0:
         return LinearBaseline(predictions=majority(train.labels, rows=len(test)), description="no words")
@@ -119,7 +119,7 @@ def _candidates(seed: int) -> list[tuple[str, Any]]:
     return [*machines, *bayes]
 
 
-class _Features:
+class WordFeatures:
     """TF-IDF of words and word pairs: sublinear counts, the most frequent features of the training texts, rows of length 1."""
 
     def __init__(self) -> None:

@@ -89,6 +89,11 @@ class Bootstrap:
         means = [values[rows].mean(axis=1) for rows in self._rows(len(values))]
         return _percentiles(values.mean(), np.concatenate(means))
 
+    def of_rows(self, count: int, statistic: Callable[[Integers], Floats]) -> Interval:
+        """Return the interval of a statistic that no sum gives, such as one of ranks. statistic: takes row numbers [..., N] and returns [...]."""
+        drawn = [statistic(rows) for rows in self._rows(count)]
+        return _percentiles(statistic(np.arange(count)), np.concatenate(drawn))
+
     def of_auroc(self, scores: NDArray[Any], labels: Integers) -> Interval:
         """Return the interval of the AUROC; resamples with one class only have none and are left out."""
         count = len(scores)

@@ -6,7 +6,7 @@ Shapes: N = rows of the split, M = targets, C = classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import safe_open
@@ -28,9 +28,9 @@ class Predictions:
     """What the model says about each target of a split, row after row, in the split's own order."""
 
     values: NDArray[np.float32]
-    """[M, C] logits."""
-    labels: NDArray[np.int64]
-    """[M] class ids, or 0 and 1 for each label, [M, C]."""
+    """[M, C] logits; predicted numbers in the user's unit, [M, 1]."""
+    labels: NDArray[Any]
+    """[M] class ids, or 0 and 1 for each label, [M, C], int64; or numbers, float64 [M]."""
     rows: NDArray[np.int64]
     """[N] row ids."""
     offsets: NDArray[np.int64]

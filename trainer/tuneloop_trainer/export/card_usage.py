@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def calibration(facts: Facts) -> str:
     """Say which temperature is published and why, and that scores are answered without it."""
     values = {metric.name: metric.value for metric in facts.evaluation.metrics}
+    if "ece" not in values:
+        return f"## Calibration\n\n{facts.evaluation.calibration}\n"
     error = (
         f"Expected calibration error on the {facts.task.card.calibrated}, 15 bins of equal mass: {values['ece']:.4f}"
     )

@@ -39,6 +39,11 @@ _HUB_METRICS = {
     "weighted_f1": "f1",
     "mcc": "matthews_correlation",
     "auroc": "roc_auc",
+    "rmse": "rmse",
+    "mae": "mae",
+    "r2": "r_squared",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
     "span_f1": "f1",
     "span_precision": "precision",
     "span_recall": "recall",
@@ -132,6 +137,8 @@ def _comparison_sentence(paired: Measured, task: Task) -> str:
 
 
 def _classes(facts: Facts) -> str:
+    if not facts.evaluation.classes:
+        return ""
     card, scores = facts.task.card, {_cell(name): score for name, score in facts.evaluation.classes.items()}
     rows = (
         [name, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f1:.4f}", str(score.support)]

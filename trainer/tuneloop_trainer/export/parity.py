@@ -18,6 +18,7 @@ import torch
 
 from tuneloop_trainer.dataset.shards import open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
+from tuneloop_trainer.evaluation.target_scale import standardised
 from tuneloop_trainer.export.rounding import TYPICAL, Differences, compare
 from tuneloop_trainer.models.tokenizer import load_tokenizer
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from tuneloop_api.contract.artifact import TargetScale
     from tuneloop_api.contract.results import Precision
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.predictions import Predictions
@@ -52,6 +54,8 @@ class Sample:
     """What the model reads, [n]."""
     row_of_target: NDArray[np.int64]
     """Row id of each target, [m]."""
+    scale: TargetScale | None = None
+    """Of the numbers in training; None: logits are compared as they are."""
     measured: NDArray[np.float32]
     """The logits as training measured them, [m, C]."""
 
@@ -75,6 +79,7 @@ def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
         task=task,
         split=split,
         chosen=chosen,
+        scale=task.on(open_split(dataset, "train")).target_scale,
         texts=[task.text_of(row) for index, (_, row) in enumerate(read_rows(dataset, "test")) if index in wanted],
         row_of_target=split.rows[test.row_of_target[is_target_of_chosen]],
         measured=test.values[is_target_of_chosen],
@@ -108,11 +113,23 @@ def check_parity(
         labels = expected.task.collate(expected.split, rows, tokenizer.pad_token_id).labels
         parts.append(_logits(model, inputs, labels, task=expected.task))
     found = np.concatenate(parts)
-    from_trained = compare(found, trained, precision="fp32")
-    from_measured = compare(found, expected.measured, precision=precision)
+    from_trained = compare(*_scaled(expected, found, trained), precision="fp32")
+    from_measured = compare(*_scaled(expected, found, expected.measured), precision=precision)
     _check_differences(from_measured, expected, folder=folder, what="what training measured")
     _check_differences(from_trained, expected, folder=folder, what="the trained weights")
     return from_trained.largest
+
+
+def _scaled(expected: Sample, *values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return numbers as training saw them, moved by one standard deviation: with a large mean, all numbers would be alike as shares of their size.
+
+    The move gives predictions near the mean the size that numbers have by the choice of the scale: the published number is rounded in the user's unit, and no
+    part of the standard deviation smaller than some 1e-5 is left of it.
+    """
+    scale = expected.scale
+    return (
+        list(values) if scale is None else [(1.0 + standardised(found, scale)).astype(np.float32) for found in values]
+    )
 
 
 def check_labels(folder: Path, labels: Sequence[str]) -> None:

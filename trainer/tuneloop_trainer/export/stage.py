@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MANIFEST, AdapterBase, Manifest
+from tuneloop_api.contract.artifact import ADAPTER_FOLDER, MANIFEST, AdapterBase, Manifest, TargetScale
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.evaluation.intervals import Bootstrap
@@ -86,7 +86,8 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         _describe(folder, facts, test)
         reporter.post(detail="publishing", fraction=0.9)
         base = _adapter_base(prepared) if ADAPTER_FOLDER in facts.parts else None
-        manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=list_files(folder), base=base)
+        files, scale = list_files(folder), expected.scale
+        manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=files, base=base, scale=scale)
         artifact = publish(folder, manifest)
     LOG.info("published %s %s", artifact, manifest.digest())
     clean_checkpoints(config, attempt=trained.attempt, published_step=facts.published_step)
@@ -172,6 +173,7 @@ def _manifest(
     onnx: OnnxFiles | None,
     files: list[ArtifactFile],
     base: AdapterBase | None,
+    scale: TargetScale | None,
 ) -> Manifest:
     return Manifest(
         name=config.job.name,
@@ -185,6 +187,7 @@ def _manifest(
         files=files,
         onnx=onnx,
         adapter_base=base,
+        target_scale=scale,
     )
 
 

@@ -15,6 +15,7 @@ from transformers import logging as transformers_logging
 from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.models.files import WEIGHTS_INDEX, indexed_weights
+from tuneloop_trainer.models.fold import output_layer
 from tuneloop_trainer.models.head import describe_head, head_modules, label_parameters, rows_by_label
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def load_model(
     new = missing | {key[0] for key in loaded["mismatched_keys"]}
     _check_inputs(model, folder)
     _check_only_head_is_new(model, new, folder)
+    if task.fit is not None:
+        output_layer(model, uri=str(folder))
+        labels_before = {}  # whatever the files' head was trained for, its numbers have another scale
     rows = label_parameters(model, labels=len(labels))
     model.head_origin = describe_head(labels, labels_before, is_there=not rows.keys() <= missing)
     new |= _unused_rows(rows, labels=labels, before=labels_before, new=new)

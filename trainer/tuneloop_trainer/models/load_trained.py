@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from tuneloop_trainer.errors import StorageError
 from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.fold import fold
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.models.trained import TRAINABLE, read_description
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def load_trained(model_folder: Path, weights: Path, *, task: Task) -> nn.Module:
-    """Return the trained model as `Method.build` made it, with the trained weights in it, on a single process.
+    """Return the trained model as `Method.build` made it, with the trained weights in it, on a single process. A head of numbers gives them in the user's unit.
 
     Raises StorageError if the weights are not those of this model and method.
     """
@@ -38,4 +39,6 @@ def load_trained(model_folder: Path, weights: Path, *, task: Task) -> nn.Module:
             f"{weights / TRAINABLE} does not fit {model_folder}: {len(odd)} names differ, such as {odd[0]}"
         )
     model.load_state_dict(tensors, strict=False)
+    if trained.target_scale is not None:
+        fold(model, trained.target_scale, uri=str(model_folder))
     return model.eval()

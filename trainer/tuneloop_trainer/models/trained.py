@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 
+from tuneloop_api.contract.artifact import TargetScale
 from tuneloop_api.contract.settings import MethodSettings
 from tuneloop_api.wire.model import MessageModel
 
@@ -33,6 +34,8 @@ class TrainedModel(MessageModel):
     pad_token_id: int
     step: int
     """Optimizer step that the weights are from."""
+    target_scale: TargetScale | None = None
+    """What the head's outputs are to be scaled by; None: they are the logits."""
 
 
 def write_trained(folder: Path, weights: Mapping[str, Tensor], description: TrainedModel) -> None:

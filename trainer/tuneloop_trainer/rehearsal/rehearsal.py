@@ -11,7 +11,7 @@ import shutil
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,16 +184,21 @@ def _train(rehearsal: Rehearsal, precision: Precision) -> NDArray[np.float32]:
         weights = train(
             model,
             rehearsal.rows,
-            task=rehearsal.task,
+            task=rehearsal.task.on(rehearsal.rows.split),
             head=head,
             pad_id=rehearsal.pad_id,
             label_smoothing=training.label_smoothing,
             precision=precision,
         )
-        measured = trained_logits(model.eval(), _sample(rehearsal, None), pad_token_id=rehearsal.pad_id)
+        in_training = replace(_sample(rehearsal, None), task=rehearsal.task.on(rehearsal.rows.split))
+        measured = trained_logits(model.eval(), in_training, pad_token_id=rehearsal.pad_id)
     with part("as the trained weights were saved", gpu=gpu):
         description = TrainedModel(
-            method=settings.method, labels=resolved.labels, pad_token_id=rehearsal.pad_id, step=1
+            method=settings.method,
+            labels=resolved.labels,
+            pad_token_id=rehearsal.pad_id,
+            step=1,
+            target_scale=in_training.task.target_scale,
         )
         write_trained(rehearsal.folder / "weights", weights, description)
     return measured
@@ -229,6 +234,7 @@ def _sample(rehearsal: Rehearsal, measured: NDArray[np.float32] | None) -> Sampl
         chosen=rows.chosen,
         texts=rows.texts,
         row_of_target=rows.split.rows[rows.chosen].repeat(targets),
+        scale=rehearsal.task.on(rows.split).target_scale,
         measured=measured,  # type: ignore[arg-type]  # only the comparison reads it
     )
 

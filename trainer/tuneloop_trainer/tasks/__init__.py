@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
+from tuneloop_trainer.tasks.text_regression import TEXT_REGRESSION
 from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.tasks.task import Task
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (TEXT_CLASSIFICATION, MULTI_LABEL_CLASSIFICATION, TOKEN_CLASSIFICATION)
+    task.name: task for task in (TEXT_CLASSIFICATION, MULTI_LABEL_CLASSIFICATION, TEXT_REGRESSION, TOKEN_CLASSIFICATION)
 }
 """By `Settings.task_id`."""
 

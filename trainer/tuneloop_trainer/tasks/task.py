@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from tuneloop_api.contract.artifact import TargetScale
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
@@ -41,7 +42,7 @@ class EncodedRow:
     """[T], with special tokens."""
     token_columns: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     """Values for each token, [T] each, by name; such as the labels of token classification."""
-    row_columns: dict[str, int] = field(default_factory=dict)
+    row_columns: dict[str, int] | dict[str, float] = field(default_factory=dict)
     """One value for the row, by name; such as the label of text classification."""
 
 
@@ -51,8 +52,8 @@ class Batch:
 
     inputs: dict[str, NDArray[np.int64]]
     """Arguments of the model's forward call, [B, T] each, padded on the right: `input_ids`, `attention_mask`."""
-    labels: NDArray[np.int64]
-    """What `loss_sum` compares with: [B], [B, C] or [B, T]; IGNORED where a token is no target."""
+    labels: NDArray[Any]
+    """What `loss_sum` compares with: [B], [B, C] or [B, T], int64, IGNORED where a token is no target; or numbers, float64 [B]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class Baseline:
     """What something far simpler than the model predicts for the test split."""
 
     name: str
-    predicted: NDArray[np.int64]
+    predicted: NDArray[Any]
     """What it chooses for each target, as `Task.choose` returns it."""
     description: str | None = None
     """Name of the chosen variant, where the baseline chose among several."""
@@ -137,8 +138,8 @@ class Task:
     """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
-    target_labels: Callable[[TokenizedSplit], NDArray[np.int64]]
-    """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C]; row i has `split.targets[i]` targets."""
+    target_labels: Callable[[TokenizedSplit], NDArray[Any]]
+    """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C], or numbers, float64 [M]; row i has `split.targets[i]` targets."""
 
     loss_sum: Callable[[Any, Tensor, float], Tensor]
     """(model output, labels, label smoothing) → the SUM of the loss over the targets, float32."""
@@ -152,16 +153,17 @@ class Task:
     metrics: Callable[[Predictions, Sequence[str]], dict[str, float]]
     """(predictions, class names) → the metrics during training: `loss`, `accuracy` of the targets, and those that the task's users know."""
     evaluate: Evaluate
-    choose: Callable[[NDArray[np.float32]], NDArray[np.int64]]
-    """Logits [M, C] → what the model chooses: class ids [M], or 0 and 1 for each label, [M, C]."""
-    calibration_error: Callable[[Predictions, float], float]
-    """(predictions, temperature) → how far its confidence is from the share of right answers."""
-    score: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
+    choose: Callable[[NDArray[np.float32]], NDArray[Any]]
+    """Logits [M, C] → what the model chooses: class ids [M], or 0 and 1 for each label, [M, C], or numbers [M]."""
+    calibration_error: Callable[[Predictions, float], float] | None
+    """(predictions, temperature) → how far its confidence is from the share of right answers; None: it has no confidence."""
+    score: Callable[[Predictions, NDArray[Any], Sequence[str], Bootstrap], Interval]
     """(test predictions, other choices, class names, bootstrap) → the primary metric of these class ids on the same rows."""
-    gain: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
+    gain: Callable[[Predictions, NDArray[Any], Sequence[str], Bootstrap], Interval]
     """(test predictions, a baseline's choices, class names, bootstrap) → primary metric of the model minus that of the baseline, paired by row."""
-    paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]]
-    """(test predictions, another model's choices, class names) → what each row adds to the primary metric of both: of all rows, then of each slice."""
+    paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]] | None
+    """(test predictions, another model's choices, class names) → what each row adds to the primary metric of both: of all rows, then of each slice.
+    None: its results are not compared with a champion."""
     other_measures: Mapping[str, Measure] = field(default_factory=dict)
     """By name, further metrics of `training.bestMetric` by which the result may be compared with a champion."""
     fit_baselines: FitBaselines
@@ -169,9 +171,17 @@ class Task:
     """Name of the baseline that the model is to beat."""
     rival_title: str
     """The same in words, for the model card."""
+    fit: Callable[[Task, TokenizedSplit], Task] | None = None
+    """(task, training split) → the task with the scale of the split's numbers; None: the task takes nothing of the rows. See `on`."""
+    target_scale: TargetScale | None = None
+    """What `loss_sum` and `target_values` of a fitted task scale by: the model in training gives (number - mean) / std, the published one the number."""
     features: TaskFeatures
     """What servers count of the model's answers; the logits that it takes are those of a row's targets."""
     card: CardTexts
+
+    def on(self, train: TokenizedSplit) -> Task:
+        """Return the task as training and measuring of a model in training need it. Published models are read by the task itself. Raises DataError."""
+        return self if self.fit is None else self.fit(self, train)
 
     @property
     def hub_id(self) -> str:

@@ -78,7 +78,11 @@ def write_weights(run: TrainingRun, *, step: int) -> Path:
     weights = run.engine.trainable_state()
     if run.is_main_rank:
         description = TrainedModel(
-            method=run.config.settings.method, labels=run.resolved.labels, pad_token_id=run.pad_id, step=step
+            method=run.config.settings.method,
+            labels=run.resolved.labels,
+            pad_token_id=run.pad_id,
+            step=step,
+            target_scale=run.task.target_scale,
         )
         write_trained(folder, weights, description)
     return folder

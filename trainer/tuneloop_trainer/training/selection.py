@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1.fine_tune_job.training import FALLING
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -61,8 +63,8 @@ class Selection:
 
 
 def gain(metric: MetricName, before: float, after: float) -> float:
-    """Return by how much a metric got better: a loss falls, all others rise."""
-    return before - after if metric == "loss" else after - before
+    """Return by how much a metric got better: losses and errors fall, all others rise."""
+    return before - after if metric in FALLING else after - before
 
 
 def _waited(patience: Patience | None, value: float, metric: MetricName, settings: EarlyStoppingSettings) -> Patience:

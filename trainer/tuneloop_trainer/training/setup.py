@@ -52,7 +52,7 @@ def set_up(config: RunConfig) -> TrainingRun:
     return TrainingRun(
         config=config,
         prepared=prepared,
-        task=task_of(config.settings),
+        task=task_of(config.settings).on(splits["train"]),
         method=method_of(config.settings.method),
         splits=splits,
         pad_id=pad_id,

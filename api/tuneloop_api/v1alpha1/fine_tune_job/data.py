@@ -69,8 +69,8 @@ class Columns(SpecModel):
     text: ColumnName | None = None
     """Column with the text to classify. Default: `text`. For example `review_body`."""
     label: ColumnName | None = None
-    """Column with the label, with the number that `labelRule` turns into a label, or with the list of labels (`problemType: multi-label`). Default: `label`. For example
-    `stars`."""
+    """Column with the label, with the number that `labelRule` turns into a label, with the list of labels (`problemType: multi-label`), or with the number to predict
+    (`problemType: regression`). Default: `label`. For example `stars`."""
     tokens: ColumnName | None = None
     """Column with the list of words (CSV and TSV: words with spaces between). Default: `tokens`. For example `words`."""
     tags: ColumnName | None = None
@@ -240,9 +240,9 @@ class Data(SpecModel):
     test: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
     """Sources of the rows for the final measurement, 1 to 64; training never sees them. Default: a fraction of the training rows (`split.test`).
     For example `[{uri: pvc://models/test.csv}]`."""
-    format: Literal["auto", "text-label", "text-labels", "tokens-tags"] | None = None
-    """Format of the rows: `text-label` is a text and its class, `text-labels` a text and the list of its labels, `tokens-tags` words and a tag for each. The task must be able to
-    learn from it. Default: `auto`, the usual one of the task."""
+    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] | None = None
+    """Format of the rows: `text-label` is a text and its class, `text-labels` a text and the list of its labels, `text-score` a text and a number, `tokens-tags` words
+    and a tag for each. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
     split: Split | None = None

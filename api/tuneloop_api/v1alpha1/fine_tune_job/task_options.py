@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic.alias_generators import to_camel
 
-from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEM_OF_METRIC, TASK_OF_METRIC
+from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEMS_OF_METRIC, TASK_OF_METRIC
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tuneloop_api.v1alpha1.fine_tune_job.data import Data
+    from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource
+    from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
+    from tuneloop_api.v1alpha1.fine_tune_job.output import Output
     from tuneloop_api.v1alpha1.fine_tune_job.training import Training
 
 
@@ -28,9 +30,9 @@ def task_id(task: str, problem_type: str | None) -> str:
 class TaskOptions(SpecModel):
     """Settings of some tasks; each field names the task that it applies to."""
 
-    problem_type: Literal["single-label", "multi-label"] | None = None
-    """How many labels a text has: `single-label` exactly one of the classes, `multi-label` any number of them, also none. Rows of several labels have a list in the label
-    column. Applies only to `task: text-classification`. Default: `single-label`."""
+    problem_type: Literal["single-label", "multi-label", "regression"] | None = None
+    """What a text has: `single-label` exactly one of the classes, `multi-label` any number of them, also none, `regression` a number. Rows of several labels have a list in the
+    label column. Applies only to `task: text-classification`. Default: `single-label`."""
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] | None = None
     """How the tags of the rows mark spans of words: `iob1` begins a span with B only behind a span of its type, `iob2` always, `bioes` marks ends and single words too, and
     `auto` finds out from the tags. IOB1 is brought to IOB2. Applies only to `task: token-classification`. Default: `auto`."""
@@ -57,6 +59,18 @@ class SpecWithTask(Protocol):
     @property
     def training(self) -> Training | None:
         """How long and how the model learns."""
+
+    @property
+    def model(self) -> ModelSource:
+        """What is trained."""
+
+    @property
+    def output(self) -> Output | None:
+        """What is published."""
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """What the result is compared with."""
 
 
 def _task_option(field: str, *, task: str) -> Rule:
@@ -100,30 +114,32 @@ def _problem_rule(field: str, *, has: str, stopping: bool) -> Rule:
 
     def holds(spec: SpecWithTask) -> bool:
         metric = _metric(spec, stopping=stopping)
-        fits = metric is None or PROBLEM_OF_METRIC.get(metric, _problem_type(spec)) == _problem_type(spec)
+        fits = metric is None or _problem_type(spec) in PROBLEMS_OF_METRIC.get(metric, (_problem_type(spec),))
         return fits or spec.task != "text-classification"
 
     per_problem = (
-        f"(self.{field} in {[name for name, owner in PROBLEM_OF_METRIC.items() if owner == problem]} && {_PROBLEM_TYPE} != '{problem}')"
-        for problem in sorted(set(PROBLEM_OF_METRIC.values()))
+        f"(self.{field} in {[name for name, owners in PROBLEMS_OF_METRIC.items() if owners == problems]} && !({_PROBLEM_TYPE} in {list(problems)}))"
+        for problems in sorted(set(PROBLEMS_OF_METRIC.values()))
     )
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message="must be a metric of the problem type: mcc for taskOptions.problemType: single-label; micro_f1 or weighted_f1 for multi-label; loss, accuracy or macro_f1 for both",
+        message="must be a metric of the problem type: mcc for taskOptions.problemType: single-label; micro_f1 or weighted_f1 for multi-label; accuracy or macro_f1 for both; rmse, mae, r2, pearson or spearman for regression; loss for all",
         cel=f"!({has}) || self.task != 'text-classification' || !({' || '.join(per_problem)})",
         holds=holds,
     )
 
 
-def _with_several_labels(field: str, *, given: str, holds: Callable[[SpecWithTask], bool], why: str) -> Rule:
-    """A setting that texts with several labels do not have. given: whether it is there, in CEL; holds: whether it is not, in Python."""
+def _without(
+    field: str, *, given: str, holds: Callable[[SpecWithTask], bool], why: str, problem: str = "multi-label"
+) -> Rule:
+    """A setting that texts of a problem type do not have. given: whether it is there, in CEL; holds: whether it is not, in Python."""
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message=f"cannot be combined with taskOptions.problemType: multi-label: {why}; leave it out",
-        cel=f"{_PROBLEM_TYPE} != 'multi-label' || !({given})",
-        holds=lambda spec: _problem_type(spec) != "multi-label" or holds(spec),
+        message=f"cannot be combined with taskOptions.problemType: {problem}: {why}; leave it out",
+        cel=f"{_PROBLEM_TYPE} != '{problem}' || !({given})",
+        holds=lambda spec: _problem_type(spec) != problem or holds(spec),
     )
 
 
@@ -142,7 +158,7 @@ def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels; span_f1, span_precision or span_recall for token-classification",
+        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification",
         cel=f"!({has}) || !({' || '.join(per_task)})",
         holds=lambda spec: _metrics_fit(spec, stopping=stopping),
     )
@@ -166,25 +182,81 @@ def task_rules() -> tuple[Rule, ...]:
             has="has(self.training) && has(self.training.earlyStopping) && has(self.training.earlyStopping.metric)",
             stopping=True,
         ),
-        _with_several_labels(
+        *_class_rules(
+            "multi-label",
+            smoothing="it spreads the probability of one label over the others",
+            stratify="a row has several labels to stratify by",
+            rule="a labelRule makes one of two labels of a number",
+        ),
+        *_class_rules(
+            "regression",
+            smoothing="a number has no other classes to spread over",
+            stratify="a number is no class to stratify by",
+            rule="a labelRule makes a class of the number that is to be learned",
+        ),
+        *_number_rules(),
+    )
+
+
+def _class_rules(problem: str, *, smoothing: str, stratify: str, rule: str) -> tuple[Rule, ...]:
+    """Return the rules of what needs one class a text. The texts say why the problem type does not have it."""
+    return (
+        _without(
             "training.labelSmoothing",
             given="has(self.training) && self.training.?labelSmoothing.orValue(0.0) > 0.0",
             holds=lambda spec: spec.training is None or not spec.training.label_smoothing,
-            why="it spreads the probability of one label over the others",
+            why=smoothing,
+            problem=problem,
         ),
-        _with_several_labels(
+        _without(
             "data.split.stratify",
             given="has(self.data.split) && self.data.split.?stratify.orValue(false)",
             holds=lambda spec: spec.data.split is None or not spec.data.split.stratify,
-            why="a row has several labels to stratify by",
+            why=stratify,
+            problem=problem,
         ),
-        _with_several_labels(
+        _without(
             "data",
             given=" || ".join(
                 f"has(self.data.{split}) && self.data.{split}.exists(source, has(source.labelRule))"
                 for split in ("train", "validation", "test")
             ),
             holds=lambda spec: not _has_label_rules(spec.data),
-            why="a labelRule makes one of two labels of a number",
+            why=rule,
+            problem=problem,
+        ),
+    )
+
+
+def _number_rules() -> tuple[Rule, ...]:
+    """Return the rules of what numbers do not have: names of classes, and comparisons by what was chosen."""
+    return (
+        _without(
+            "model.labels",
+            given="has(self.model.labels)",
+            holds=lambda spec: spec.model.labels is None,
+            why="a number has no classes to name",
+            problem="regression",
+        ),
+        _without(
+            "data.allowMissingClasses",
+            given="self.data.?allowMissingClasses.orValue(false)",
+            holds=lambda spec: not spec.data.allow_missing_classes,
+            why="a number has no classes that could be missing",
+            problem="regression",
+        ),
+        _without(
+            "output.formats",
+            given="has(self.output) && has(self.output.formats) && 'onnx-int8' in self.output.formats",
+            holds=lambda spec: spec.output is None or "onnx-int8" not in (spec.output.formats or ()),
+            why="an int8 file is published if it chooses the same classes, and numbers have none; onnx is allowed",
+            problem="regression",
+        ),
+        _without(
+            "evaluation.compareWith",
+            given="has(self.evaluation) && has(self.evaluation.compareWith)",
+            holds=lambda spec: spec.evaluation is None or spec.evaluation.compare_with is None,
+            why="models are compared by which rows they have right, and a number is near or far",
+            problem="regression",
         ),
     )

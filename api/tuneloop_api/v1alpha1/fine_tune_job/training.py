@@ -76,27 +76,54 @@ class EvaluateEvery(SpecModel):
 
 
 MetricName = Literal[
-    "loss", "accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc", "span_f1", "span_precision", "span_recall"
+    "loss",
+    "accuracy",
+    "macro_f1",
+    "micro_f1",
+    "weighted_f1",
+    "mcc",
+    "rmse",
+    "mae",
+    "r2",
+    "pearson",
+    "spearman",
+    "span_f1",
+    "span_precision",
+    "span_recall",
 ]
+FALLING = ("loss", "rmse", "mae")
+"""Metrics that are to fall; all others are to rise."""
 TASK_OF_METRIC = {
     "macro_f1": "text-classification",
     "micro_f1": "text-classification",
     "weighted_f1": "text-classification",
     "mcc": "text-classification",
+    "rmse": "text-classification",
+    "mae": "text-classification",
+    "r2": "text-classification",
+    "pearson": "text-classification",
+    "spearman": "text-classification",
     "span_f1": "token-classification",
     "span_precision": "token-classification",
     "span_recall": "token-classification",
 }
 """The task that each metric belongs to; loss and accuracy belong to all."""
-PROBLEM_OF_METRIC = {"micro_f1": "multi-label", "weighted_f1": "multi-label", "mcc": "single-label"}
-"""The problem type of text classification that each metric belongs to; the others belong to both."""
+PROBLEMS_OF_METRIC: dict[str, tuple[str, ...]] = {
+    "accuracy": ("single-label", "multi-label"),
+    "macro_f1": ("single-label", "multi-label"),
+    "micro_f1": ("multi-label",),
+    "weighted_f1": ("multi-label",),
+    "mcc": ("single-label",),
+    **dict.fromkeys(("rmse", "mae", "r2", "pearson", "spearman"), ("regression",)),
+}
+"""The problem types of text classification that each metric belongs to; the loss belongs to all."""
 
 
 class EarlyStopping(SpecModel):
     """Stop when the validation split gets no better."""
 
     metric: MetricName | None = None
-    """Validation metric that is watched: loss is to fall, the others are to rise. Default: `training.bestMetric`."""
+    """Validation metric that is watched: loss, rmse and mae are to fall, the others are to rise. Default: `training.bestMetric`."""
     patience: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Number of evaluations in a row without an improvement after which training stops, 1 to 1000. Default: 3. For example `5`."""
     min_delta: Annotated[float, Field(ge=0)] | None = None
@@ -144,16 +171,16 @@ class Training(SpecModel):
     """Probability with which the model's own layers drop a value in training, at least 0 and less than 1. Default: what the model's configuration says.
     For example `0.1`."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Part of the probability that the loss spreads over all classes alike, at least 0 and less than 1. Not for `problemType: multi-label`. Default: 0, none.
-    For example `0.1`."""
+    """Part of the probability that the loss spreads over all classes alike, at least 0 and less than 1. Not for `problemType: multi-label` or `regression`.
+    Default: 0, none. For example `0.1`."""
     evaluate_every: EvaluateEvery | None = None
     """How often the validation split is measured: either `steps` or `epochs`. Default: every epoch. For example `{steps: 100}`."""
     early_stopping: EarlyStopping | None = None
     """When to stop early, because the validation split gets no better; `{}` takes the defaults. Default: train to the end. For example `{patience: 5}`."""
     best_metric: MetricName | None = None
-    """Validation metric that chooses the best checkpoint: loss is to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc` apply only to
-    `task: text-classification`: `micro_f1` and `weighted_f1` to several labels, `mcc` to one. The metrics of spans apply only to `task: token-classification`.
-    Default: `loss`."""
+    """Validation metric that chooses the best checkpoint: loss, rmse and mae are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
+    apply only to `task: text-classification`: `micro_f1` and `weighted_f1` to several labels, `mcc` to one; `rmse`, `mae`, `r2`, `pearson` and `spearman` apply only to its
+    `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`. Default: `loss`."""
     seed: Seed | None = None
     """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
 

@@ -11,8 +11,8 @@ from tuneloop_trainer.evaluation import baselines
 from tuneloop_trainer.evaluation.baselines import (
     MAX_CHARACTERS,
     Texts,
+    WordFeatures,
     _candidates,
-    _Features,
     cut_length,
     majority,
     sampled,
@@ -102,16 +102,16 @@ def test_unknown_words_count_as_much_as_no_word():
 def test_features_are_those_of_scikit_learn():
     texts = ["a film, a film, a film", "the film is bad", "bad bad bad", "the story of the film"]
     known = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"\w+").fit_transform(texts).toarray()
-    found = _Features().fit(texts).toarray()
+    found = WordFeatures().fit(texts).toarray()
     np.testing.assert_allclose(found @ found.T, known @ known.T, atol=1e-6)
 
 
 def test_of_equally_frequent_features_the_same_are_kept_on_every_machine(monkeypatch):
     """numpy's default sort leaves the order of equal values to the machine."""
     monkeypatch.setattr(baselines, "MAX_FEATURES", 30)
-    features = _Features()
+    features = WordFeatures()
     features.fit([" ".join(f"w{number}" for number in range(200))])
-    everything = _Features()
+    everything = WordFeatures()
     monkeypatch.setattr(baselines, "MAX_FEATURES", 10**6)
     everything.fit([" ".join(f"w{number}" for number in range(200))])
     assert features._kept.tolist() == everything._kept[:30].tolist()
@@ -122,7 +122,7 @@ def test_the_model_is_chosen_by_the_validation_rows_alone():
     generator = np.random.default_rng(3)
     texts = [" ".join(generator.choice([f"w{number}" for number in range(60)], 8)) for _ in range(400)]
     train = Texts(texts=texts[:200], labels=generator.integers(0, 2, 200))
-    features = _Features()
+    features = WordFeatures()
     inputs, held_out = features.fit(train.texts), features.of(texts[200:])
     fitted = {name: model.fit(inputs, train.labels) for name, model in _candidates(1)}
     by_training = max(fitted, key=lambda name: (fitted[name].predict(inputs) == train.labels).mean())

@@ -50,6 +50,7 @@ class BadReason(StrEnum):
     LONG_LABEL = "label is longer than 128 characters"
     LABEL_NOT_UNICODE = "label is not valid Unicode"
     NOT_A_NUMBER = "label is not a number"
+    NOT_A_SCORE = "label is not a finite number of at most 1e30"
     UNKNOWN_CLASS = "unknown class"
     MISSING_GROUP = "missing group"
     MISSING_TOKENS = "missing tokens"

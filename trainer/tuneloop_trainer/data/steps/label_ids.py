@@ -36,6 +36,8 @@ def run(table: RowTable, context: StepContext) -> StepResult:
     classes = classes_of(table, labels)
     if len(classes) < table.row_format.fewest_classes:
         raise _too_few_classes(table, classes)
+    if not table.row_format.fewest_classes:
+        _refuse_empty_split(table)
     counts = class_counts(table, classes)
     data = context.settings.data
     lacking = [
@@ -94,6 +96,13 @@ def _refuse_unusual(labels: list[str]) -> None:
         )
     if len(set(labels)) < len(labels):
         raise ConfigError(f"model.labels: {', '.join(labels)} has a class twice")
+
+
+def _refuse_empty_split(table: RowTable) -> None:
+    """Rows without classes: a split that has rows of every class has rows, and this one need not."""
+    for split, name in enumerate(SPLITS):
+        if not len(table.indexes(split)):
+            raise DataError(f"the {name} split has no row", hint="add rows; or set another data.split.seed or fraction")
 
 
 def _too_few_classes(table: RowTable, classes: list[str]) -> DataError:

@@ -20,6 +20,7 @@ from tuneloop_api.statistics.challenger import (
     non_inferiority,
     sentence,
 )
+from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.evaluation.paired_scores import PairedResult, compare_scores
 from tuneloop_trainer.export.champion.rows import RECENT
 from tuneloop_trainer.tasks.task import Measure, Task
@@ -59,6 +60,8 @@ class Judging:
     @property
     def measure(self) -> Measure:
         """How the models are compared."""
+        if self.task.paired is None:
+            raise ConfigError(f"evaluation.compareWith: models of {self.task.name} are not compared; leave it out")
         own = Measure(score=self.task.score, paired=self.task.paired)
         return self.task.other_measures.get(self.metric, own)
 
@@ -141,6 +144,8 @@ def _estimate(model: Predictions, truth: Predictions, judging: Judging) -> Estim
 
 
 def _calibration_error(model: Model, task: Task) -> float:
+    if task.calibration_error is None:
+        return 0.0
     return round(task.calibration_error(model.predictions, model.temperature), _DIGITS)
 
 
