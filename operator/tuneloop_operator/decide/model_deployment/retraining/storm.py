@@ -172,5 +172,5 @@ def _crowded(facts: Facts) -> Block | None:
     most = facts.most_parallel_runs
     if most is None or facts.runs_elsewhere < most:
         return None
-    why = f"{facts.runs_elsewhere} runs of other deployments are at work, retraining.maxParallelRuns of the operator is {most}"
+    why = f"runs of other deployments at work: {facts.runs_elsewhere}; retraining.maxParallelRuns of the operator allows {most}"
     return Block(reason=BlockedReason.PARALLEL_RUNS, why=why)
