@@ -170,6 +170,11 @@ def test_as_long_as_nobody_knows_whether_broken_data_still_are_they_block() -> N
     assert loop.why.endswith("whether they still are is not known: Prometheus has not answered yet")
 
 
+def test_data_of_which_nothing_is_known_yet_are_not_called_broken() -> None:
+    loop = decide(Loop(model="m"), replace(FACTS, data=UNANSWERED), now=AT).loop
+    assert (loop.state, loop.blocked, loop.run) == (LoopState.SUSPECTED, None, None)
+
+
 def test_what_was_answered_before_the_data_broke_fires_on() -> None:
     answered = replace(VERDICT, name="drift", type="drift", key="k0")
     memories = (MEMORY, replace(MEMORY, name="drift", fired_key="k0"))
