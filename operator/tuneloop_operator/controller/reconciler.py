@@ -148,8 +148,8 @@ class Reconciler:
         except ValidationError as error:
             problems = problems_of(error, model=controller.model)
             raise Refused(f"the status does not fit its schema: {problems.message}") from error
-        if decision.status is not None:
-            self._store.working_runs.changed(manifest | {"status": decision.status})
+        decided = manifest if decision.status is None else manifest | {"status": decision.status}
+        self._store.working_runs.changed(decided)
         return decision
 
     async def _carry_out(self, key: Key, decision: Decision, manifest: Manifest) -> Blocker | None:

@@ -70,7 +70,8 @@ def test_shares_of_an_hour_are_those_of_a_day_over_another_window() -> None:
     ]
     rules = {rule["record"]: rule["expr"] for rule in group["rules"]}
     for name in ("tuneloop:texts:increase1h", "tuneloop:texts:ratio1h"):
-        assert rules[name.replace("1h", "24h")] == rules[name].replace("1h", "24h")
+        of_day = rules[name].replace("1h", "24h").replace("> 0", ">= 200")
+        assert rules[name.replace("1h", "24h")] == of_day
 
 
 def test_the_worst_client_counts_by_the_revision_that_predicted_and_also_of_a_pod_that_is_gone(tmp_path: Path) -> None:
@@ -123,6 +124,16 @@ ASKED: dict[str, tuple[list[dict[str, str]], bool, dict[str, float]]] = {
         {"garbled": -0.4},
     ),
     "few texts": (of_days(5, 3), False, {"garbled": 0}),
+    "few texts on one of the days of the labels": (
+        [texts("sound", "0+60x72 4320x71 4321 4321x24 4321+60x71"), texts("garbled", "0x145 3 3x95")],
+        True,
+        {"garbled": 0},
+    ),
+    "few requests on one of the days of the labels": (
+        [requests("ok", "0+60x72 4320x71 4321 4321x24 4321+60x71"), requests("validation", "0x145 3 3x95")],
+        True,
+        {"invalid": 0},
+    ),
     "it was always so": ([texts("sound", f"0+60x{HOURS}"), texts("garbled", f"0+40x{HOURS}")], False, {"garbled": 0}),
     "three days ago, to the last day": (
         [texts("sound", f"0+60x{HOURS}"), texts("garbled", "0x143 0+40x24 960x72")],

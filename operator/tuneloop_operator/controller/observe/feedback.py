@@ -36,8 +36,3 @@ def feedback_names(sources: Any) -> Iterator[str]:
         uri = source.get("uri") if isinstance(source, dict) else None
         if isinstance(uri, str) and (name := feedback_deployment(uri)):
             yield name
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Return a block of a stored manifest; empty where it is no block."""
-    return value if isinstance(value, dict) else {}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
 from tuneloop_operator.cluster.owners import owner_uid
+from tuneloop_operator.controller.manifest_blocks import mapping
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, not_before, unschedulable
-from tuneloop_operator.controller.observe.feedback import deployments_named, feedback_names, mapping
+from tuneloop_operator.controller.observe.feedback import deployments_named, feedback_names
 from tuneloop_operator.controller.observe.missing_keys import with_keys
 from tuneloop_operator.controller.observe.outlived_jobs import with_outcome_of_pods
 from tuneloop_operator.controller.observe.pull_secrets import with_pull_secrets

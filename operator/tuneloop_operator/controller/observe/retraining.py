@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_operator.controller.observe.feedback import feedback_names, mapping
+from tuneloop_operator.controller.manifest_blocks import mapping
+from tuneloop_operator.controller.observe.feedback import feedback_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

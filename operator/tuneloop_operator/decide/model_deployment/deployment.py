@@ -69,10 +69,11 @@ def decide(observed: ObservedDeployment, *, now: datetime, settings: OperatorSet
         return Decision()  # the API server removes its children with it
     if refusals := deployment_refusals(observed.deployment.spec, settings):
         reason, message = refusals[0].reason, message_of(refusals)
-        return _only_status(observed, refused(observed, reason=reason, message=message, now=now))
+        status = refused(observed, reason=reason, message=message, now=now)
+        return _with_refusal(observed, status, _only_status(observed, status))
     if refusals := retraining_refusals(observed):
         status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
-        return _as_it_is(observed, status, now=now, settings=settings)
+        return _with_refusal(observed, status, _as_it_is(observed, status, now=now, settings=settings))
     if misses_its_job(observed):
         return Decision(needs=LiveChildren())
     loop = looped(observed, now=now, settings=settings)
@@ -90,8 +91,18 @@ def _served(observed: ObservedDeployment, *, now: datetime, settings: OperatorSe
     config = _with_time_to_load(observed, config_of(observed, artifact, settings), artifact)
     if refusals := pin_refusals(observed, offered=config.revision):
         status = refused(observed, reason=refusals[0].reason, message=message_of(refusals), now=now)
-        return _as_it_is(observed, status, now=now, settings=settings)
+        return _with_refusal(observed, status, _as_it_is(observed, status, now=now, settings=settings))
     return _with_config(observed, config, now=now, settings=settings)
+
+
+def _with_refusal(observed: ObservedDeployment, status: ModelDeploymentStatus, decision: Decision) -> Decision:
+    """Return the decision with an Event about the refusal in the status, once for each reason and message."""
+    before = observed.deployment.status
+    old, new = (condition(found.conditions, "Accepted") if found else None for found in (before, status))
+    if new is None or (old is not None and (old.reason, old.message) == (new.reason, new.message)):
+        return decision
+    event = Event(type="Warning", reason=new.reason, message=new.message)
+    return replace(decision, events=(event, *decision.events))
 
 
 def _as_it_is(

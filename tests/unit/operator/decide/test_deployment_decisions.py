@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
-from tuneloop_operator.decide.decision import Decision, Deletion, LiveChildren
+from tuneloop_operator.decide.decision import Decision, Deletion, Event, LiveChildren
 from tuneloop_operator.decide.model_deployment.deployment import decide
 from tuneloop_operator.desired.model_deployment.serving import (
     ArtifactReference,
@@ -191,7 +191,7 @@ def test_a_deployment_that_is_being_deleted_is_left_alone() -> None:
     assert decided(observed(metadata={"deletionTimestamp": STAMP})) == Decision()
 
 
-def test_a_refused_deployment_writes_its_condition_alone() -> None:
+def test_a_refused_deployment_writes_its_condition_and_an_event_alone() -> None:
     refused = {"spec": {"model": {"uri": "hf://a/b"}}}
     decision = decided(observed(**refused))
     assert decision.status is not None
@@ -199,7 +199,8 @@ def test_a_refused_deployment_writes_its_condition_alone() -> None:
     assert (accepted["status"], accepted["reason"], accepted["lastTransitionTime"]) == ("False", "NotAnArtifact", STAMP)
     assert accepted["message"].startswith("spec.model.uri: found hf://a/b; ")
     assert (decision.status["observedGeneration"], decision.status["phase"]) == (3, "Pending")
-    assert replace(decision, status=None) == Decision()
+    event = Event(type="Warning", reason="NotAnArtifact", message=accepted["message"])
+    assert replace(decision, status=None) == Decision(events=(event,))
     assert decided(observed(decision.status, **refused)) == Decision()
     assert (decided(observed({"phase": "Ready"}, **refused)).status or {})["phase"] == "Ready"
 

@@ -30,8 +30,6 @@ GUARDED = MEASURES | {"newData"}
 """Those that start nothing on broken data. A time and a person's request are reasons of their own."""
 OF_LABELS = frozenset({"accuracy", "newData"})
 """Those of them that look at labels of the last 8 days, and so at texts of the last 8 days."""
-LEAST_TEXTS = 200
-"""Texts, or requests, of 24 hours."""
 LEAST_LABELS = 50
 """Labels of the client with the most wrong ones, and of all others. With fewer nobody is known, or nobody contradicts."""
 _MOST_WRONG_OF_A_CLIENT = 0.5
@@ -50,9 +48,7 @@ class Share:
     """A part of what came in on a day."""
 
     rule: str
-    """Recording rule of the share."""
-    count: str
-    """Recording rule of how many there were."""
+    """Recording rule of the share; it has no number of a day with fewer than 200."""
     words: str
     most: float
     """How much more than 8 days ago there may be, 0 to 1."""
@@ -62,28 +58,24 @@ class Share:
 SHARES = {
     "blank": Share(
         rule="tuneloop:texts:ratio24h",
-        count="tuneloop:texts:increase24h",
         matcher=',kind="blank"',
         words="blank texts",
         most=0.1,
     ),
     "garbled": Share(
         rule="tuneloop:texts:ratio24h",
-        count="tuneloop:texts:increase24h",
         matcher=',kind="garbled"',
         words="texts in a wrong encoding",
         most=0.1,
     ),
     "repeated": Share(
         rule="tuneloop:texts:ratio24h",
-        count="tuneloop:texts:increase24h",
         matcher=',kind="repeated"',
         words="texts that come again and again",
         most=0.5,
     ),
     "invalid": Share(
         rule="tuneloop:invalid_requests:ratio24h",
-        count="tuneloop:input_requests:increase24h",
         words="requests that are no input",
         most=0.2,
     ),
@@ -172,4 +164,4 @@ def _more_than_before(share: Share, *, of_labels: bool) -> str:
     now = f"max(max_over_time({now}[8d]))" if of_labels else f"max({now})"
     # whatever served then: a client does not change with a revision
     before = f"(max({share.rule}{{{_OF_DEPLOYMENT}{share.matcher}}} offset 8d) or vector(0))"
-    return f"{now} - {before} and (max({share.count}{{{_OF}}}) >= {LEAST_TEXTS}) or vector(0)"
+    return f"{now} - {before} or vector(0)"

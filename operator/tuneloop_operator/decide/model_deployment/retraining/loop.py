@@ -137,14 +137,19 @@ def _without_run(loop: Loop, facts: Facts, *, now: datetime) -> Loop:
 
 
 def _without_broken_evidence(loop: Loop, facts: Facts) -> Loop:
-    """Return the memory once broken data are fit again: what was measured until now were those data, and what is measured from now on counts."""
+    """Return the memory once broken data are fit again, or nothing fires on them: what was measured until now were those data, and what is measured from now on counts."""
     if loop.blocked is not BlockedReason.DATA_QUALITY or not facts.data.is_fit:
         return loop
     firing = unanswered(loop, facts.verdicts)
-    void = tuple(verdict for verdict in firing if verdict.type in MEASURES)
-    names = {verdict.name for verdict in void}
-    memories = tuple(anew(memory) if memory.name in names else memory for memory in loop.trigger_memories)
-    return replace(loop, handled=_handled(loop, void, facts), trigger_memories=memories)
+    # a trigger without numbers, as while Prometheus is away, fires on the old ones once it has new ones
+    void = {
+        verdict.name
+        for verdict in facts.verdicts
+        if verdict.type in MEASURES and (verdict in firing or verdict.state is not TriggerState.FIRING)
+    }
+    memories = tuple(anew(memory) if memory.name in void else memory for memory in loop.trigger_memories)
+    answered = tuple(verdict for verdict in firing if verdict.name in void)
+    return replace(loop, handled=_handled(loop, answered, facts), trigger_memories=memories)
 
 
 def _quiet(loop: Loop, facts: Facts) -> Loop:

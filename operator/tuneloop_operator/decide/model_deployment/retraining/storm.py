@@ -52,20 +52,13 @@ def unanswered(loop: Loop, verdicts: tuple[TriggerVerdict, ...]) -> tuple[Trigge
 
 
 def block_of(loop: Loop, facts: Facts, *, now: datetime) -> Block | None:
-    """Return why no run may start now; None if one may."""
-    if facts.spec.is_suspended:
-        return Block(reason=BlockedReason.SUSPENDED, why="spec.retraining.suspend is true")
-    if facts.template_problem:
-        return Block(reason=BlockedReason.TEMPLATE, why=facts.template_problem)
-    if facts.champion is None:
-        return Block(reason=BlockedReason.ROLLOUT_IN_PROGRESS, why="no model serves yet")
-    if facts.leftover:
-        why = f"FineTuneJob {facts.leftover} of the run before is not gone yet"
-        return Block(reason=BlockedReason.RUN_IN_FLIGHT, why=why)
-    if facts.rollout.busy is not None:
-        return Block(reason=facts.rollout.busy, why=facts.rollout.message)
+    """Return why no run may start now; None if one may.
+
+    Broken data come first: what was measured on them is void once they are over, and no other reason may hide that they were there.
+    """
     return (
         _unfit(loop, facts)
+        or _unready(facts)
         or _cooling(loop, facts.spec, now=now)
         or _overspent(loop, facts.spec, now=now)
         or _crowded(facts)
@@ -131,9 +124,31 @@ def _is_same(record: Record, run: Run) -> bool:
 
 
 def _unfit(loop: Loop, facts: Facts) -> Block | None:
-    if not facts.data.problem or usable(unanswered(loop, facts.verdicts), facts):
+    """Return that the data are broken. Once they were, they are until numbers say otherwise."""
+    if usable(unanswered(loop, facts.verdicts), facts):
         return None
-    return Block(reason=BlockedReason.DATA_QUALITY, why=facts.data.problem)
+    if facts.data.problem:
+        return Block(reason=BlockedReason.DATA_QUALITY, why=facts.data.problem)
+    if loop.blocked is not BlockedReason.DATA_QUALITY:
+        return None
+    why = f"the data were broken, and whether they still are is not known: {facts.data.unknown}"
+    return Block(reason=BlockedReason.DATA_QUALITY, why=why)
+
+
+def _unready(facts: Facts) -> Block | None:
+    """Return what a run needs and is not there: leave, a template, and a model that serves while no other one is rolled out."""
+    if facts.spec.is_suspended:
+        return Block(reason=BlockedReason.SUSPENDED, why="spec.retraining.suspend is true")
+    if facts.template_problem:
+        return Block(reason=BlockedReason.TEMPLATE, why=facts.template_problem)
+    if facts.champion is None:
+        return Block(reason=BlockedReason.ROLLOUT_IN_PROGRESS, why="no model serves yet")
+    if facts.leftover:
+        why = f"FineTuneJob {facts.leftover} of the run before is not gone yet"
+        return Block(reason=BlockedReason.RUN_IN_FLIGHT, why=why)
+    if facts.rollout.busy is not None:
+        return Block(reason=facts.rollout.busy, why=facts.rollout.message)
+    return None
 
 
 def _cooling(loop: Loop, spec: LoopSpec, *, now: datetime) -> Block | None:
@@ -172,5 +187,5 @@ def _crowded(facts: Facts) -> Block | None:
     most = facts.most_parallel_runs
     if most is None or facts.runs_elsewhere < most:
         return None
-    why = f"{facts.runs_elsewhere} runs of other deployments are at work, retraining.maxParallelRuns of the operator is {most}"
+    why = f"runs of other deployments at work: {facts.runs_elsewhere}; retraining.maxParallelRuns of the operator allows {most}"
     return Block(reason=BlockedReason.PARALLEL_RUNS, why=why)

@@ -193,3 +193,21 @@ def test_a_run_starts_once_the_other_deployment_keeps_its_feedback() -> None:
         assert deployed.job_spec(deployed.run)["data"]["train"][-1]["uri"] == "feedback://other"
 
     asyncio.run(life())
+
+
+def test_an_event_says_once_that_a_spec_is_refused() -> None:
+    async def life() -> None:
+        deployed = Retrained()
+        await deployed.begin()
+        template = deployed.harness.job("reviews")
+        deployed.harness.cluster.change(template, spec=template["spec"] | {"data": {"train": LIMITED}})
+        await deployed.settle()
+        await deployed.settle(later=60.0)
+        (event,) = [event for event in deployed.harness.events if event.reason == "RetrainingHasNoDataSource"]
+        assert event.type == "Warning"
+        assert "a source that can grow is needed" in event.message
+        deployed.harness.cluster.change(deployed.harness.job("reviews"), spec=template["spec"])
+        await deployed.settle()
+        assert deployed.condition("Accepted") == ("True", "Accepted")
+
+    asyncio.run(life())

@@ -18,10 +18,11 @@ from tuneloop_operator.decide.model_deployment.retraining.data_quality import (
     judged,
     queries,
 )
-from tuneloop_operator.decide.model_deployment.retraining.facts import Champion, Facts
+from tuneloop_operator.decide.model_deployment.retraining.facts import Champion, Facts, RolloutView
 from tuneloop_operator.decide.model_deployment.retraining.loop import decide
 from tuneloop_operator.decide.model_deployment.retraining.state import BlockedReason, Loop, LoopState
 from tuneloop_operator.decide.model_deployment.retraining.triggers.evidence import About, Reading
+from tuneloop_operator.decide.model_deployment.retraining.triggers.memory import TriggerMemory
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState, TriggerVerdict
 from tuneloop_operator.prometheus.answer import Answer, Number, Unanswered
 
@@ -137,3 +138,47 @@ def test_the_end_of_broken_data_is_no_evidence() -> None:
     assert (after.state, after.run) == (LoopState.IDLE, None)
     again = replace(FACTS, verdicts=(replace(VERDICT, key="k2"),))
     assert decide(after, again, now=AT).loop.run is not None
+
+
+UNANSWERED = DataQuality(unknown="Prometheus has not answered yet")
+MEMORY = TriggerMemory(name="accuracy", revision="r1", beyond_since=AT, fired_key="k1")
+GAPS: dict[str, Facts] = {
+    "nobody knows whether they are": replace(FACTS, data=UNANSWERED),
+    "a person suspends the loop": replace(FACTS, spec=replace(SPEC, is_suspended=True), data=BROKEN),
+    "the template is gone": replace(FACTS, template_problem="there is none", data=BROKEN),
+    "another model is rolled out": replace(FACTS, rollout=RolloutView(busy=BlockedReason.BAKING), data=BROKEN),
+    "the trigger has no number": replace(FACTS, verdicts=(replace(VERDICT, state=TriggerState.UNKNOWN, key=""),)),
+    "the trigger was about to fire": replace(FACTS, verdicts=(replace(VERDICT, state=TriggerState.PENDING, key=""),)),
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+def test_broken_data_are_not_forgotten_where(name: str) -> None:
+    """Whatever comes between the broken data and the sound ones: what was measured of the broken ones starts no run."""
+    loop = decide(Loop(model="m"), replace(FACTS, data=BROKEN, trigger_memories=(MEMORY,)), now=AT).loop
+    loop = decide(loop, replace(GAPS[name], trigger_memories=loop.trigger_memories), now=AT).loop
+    is_over = loop.trigger_memories[0].fired_key == ""
+    verdicts = () if is_over else (VERDICT,)
+    loop = decide(loop, replace(FACTS, verdicts=verdicts, trigger_memories=loop.trigger_memories), now=AT).loop
+    assert (loop.run, loop.trigger_memories[0].beyond_since) == (None, None)
+
+
+def test_as_long_as_nobody_knows_whether_broken_data_still_are_they_block() -> None:
+    loop = decide(Loop(model="m"), replace(FACTS, data=BROKEN), now=AT).loop
+    loop = decide(loop, replace(FACTS, data=UNANSWERED), now=AT).loop
+    assert loop.blocked is BlockedReason.DATA_QUALITY
+    assert loop.why.endswith("whether they still are is not known: Prometheus has not answered yet")
+
+
+def test_data_of_which_nothing_is_known_yet_are_not_called_broken() -> None:
+    loop = decide(Loop(model="m"), replace(FACTS, data=UNANSWERED), now=AT).loop
+    assert (loop.state, loop.blocked, loop.run) == (LoopState.SUSPECTED, None, None)
+
+
+def test_what_was_answered_before_the_data_broke_fires_on() -> None:
+    answered = replace(VERDICT, name="drift", type="drift", key="k0")
+    memories = (MEMORY, replace(MEMORY, name="drift", fired_key="k0"))
+    facts = replace(FACTS, verdicts=(VERDICT, answered), trigger_memories=memories)
+    loop = decide(Loop(model="m", handled=(("drift", "k0"),)), replace(facts, data=BROKEN), now=AT).loop
+    loop = decide(loop, facts, now=AT).loop
+    assert [memory.fired_key for memory in loop.trigger_memories] == ["", "k0"]
