@@ -2,6 +2,7 @@
 
     PYTHONPATH=api:server python bench/serve.py [--seconds 8] [--rounds 3] [--artifact DIR] [--clients 1,8,64,256] [--texts short|long|mixed]
     PYTHONPATH=api:server python bench/serve.py --api embeddings    # against Infinity
+    git worktree add --detach ../before main; PYTHONPATH=api:server python bench/serve.py --before ../before    # against another commit as well
 
 Servers and the offline loop run on core 0, clients on core 1, over loopback, one after the other. The peers of `--api predict` are Starlette on uvicorn
 (uvloop, httptools) around `transformers.pipeline` in the four usual shapes (bench/serve_peer.py): what FastAPI runs on, without FastAPI's own work per request.
@@ -10,7 +11,8 @@ The peer of `--api embeddings` is Infinity, in a virtual environment of its own,
     python -m venv .tuneloop/infinity && .tuneloop/infinity/bin/pip install 'infinity-emb[torch,server]==0.0.78'    # or --infinity FOLDER
 
 Each client keeps its connection, sends one text per request, and sends the next request once it was answered. `/core-s` is requests per
-second of the server's CPU time: other load on the machine changes it less than requests per second.
+second of the server's CPU time, and `cpu p99` the CPU time of the server between request and answer: other load on the machine changes them
+less than requests per second and p99.
 """
 
 from __future__ import annotations
@@ -74,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--api", choices=APIS, default="predict")
     parser.add_argument("--peers", nargs="*", choices=[name for names in PEERS.values() for name in names])
     parser.add_argument("--clients", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8, 64, 256])
+    parser.add_argument("--before", type=Path, help="another checkout, whose server is measured in the same rounds")
     parser.add_argument("--infinity", type=Path, default=ROOT / ".tuneloop" / "infinity", help="virtual environment")
     parser.add_argument("--offline", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -95,7 +98,10 @@ def measure(arguments: argparse.Namespace, *, artifact: Path, folder: Path) -> N
     asked = ["--artifact", str(artifact), "--sentences", str(arguments.sentences)]
     asked += ["--texts", arguments.texts, "--api", arguments.api]
     offline = start(["bench/serve.py", "--offline", *asked], pipe=True)
-    servers = {"tuneloop": start_tuneloop(artifact, folder)} | started_peers(arguments, artifact, folder)
+    servers = {"tuneloop": start_tuneloop(artifact, folder)}
+    if arguments.before:
+        servers["before"] = start_tuneloop(artifact, folder, checkout=arguments.before)
+    servers |= started_peers(arguments, artifact, folder)
     results: dict[tuple[str, int], list[Figures]] = {}
     try:
         for server in servers.values():
@@ -149,14 +155,14 @@ def report(results: dict[tuple[str, int], Figures], arguments: argparse.Namespac
         f"batches of at most {BATCH}, fp32, 1 core"
     )
     print(f"offline, sorted by length: {offline.rate:.1f} texts/s, {offline.per_core_second:.1f}/core-s\n")
-    columns = ("req/s", "/core-s", "p50 ms", "p99 ms", "of offline", "/core-s of offline")
+    columns = ("req/s", "/core-s", "p50 ms", "p99 ms", "cpu p99 ms", "of offline", "/core-s of offline")
     print(f"{'clients':>7}  {'server':<12}" + "".join(f" {column:>{max(8, len(column))}}" for column in columns))
     for clients in arguments.clients:
         tuneloop = results["tuneloop", clients]
         for (name, count), figures in results.items():
             if count == clients:
                 print(
-                    f"{clients:>7}  {name:<12} {figures.rate:>8.1f} {figures.per_core_second:>8.1f} {figures.p50 * 1e3:>8.1f} {figures.p99 * 1e3:>8.1f} "
+                    f"{clients:>7}  {name:<12} {figures.rate:>8.1f} {figures.per_core_second:>8.1f} {figures.p50 * 1e3:>8.1f} {figures.p99 * 1e3:>8.1f} {figures.cpu_p99 * 1e3:>10.1f} "
                     f"{figures.rate / offline.rate:>10.0%} {figures.per_core_second / offline.per_core_second:>18.0%}  {compared(name, tuneloop, figures)}"
                 )
 
@@ -164,7 +170,7 @@ def report(results: dict[tuple[str, int], Figures], arguments: argparse.Namespac
 def compared(name: str, tuneloop: Figures, peer: Figures) -> str:
     if name == "tuneloop":
         return ""
-    return f"tuneloop: {tuneloop.rate / peer.rate:.2f} x the requests, {tuneloop.p99 / peer.p99:.2f} x the p99"
+    return f"tuneloop: {tuneloop.rate / peer.rate:.2f} x the requests, {tuneloop.p99 / peer.p99:.2f} x the p99 (cpu {tuneloop.cpu_p99 / peer.cpu_p99:.2f})"
 
 
 # --- the offline loop, which runs on the server's core --------------------------------------------------------------------------------------

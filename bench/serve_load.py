@@ -45,6 +45,8 @@ class Figures:
     per_core_second: float
     p50: float = 0.0
     p99: float = 0.0
+    cpu_p99: float = 0.0
+    """p99 in seconds of the server's CPU time, which other programs on its core do not lengthen as they do wall time."""
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------------------------
@@ -101,26 +103,30 @@ class Counting:
 
     def __init__(self, clients: int) -> None:
         self.latencies: list[float] = []
+        self.cpu_latencies: list[float] = []
         self.begin = self.end = float("inf")
         self.all_warm = asyncio.Event()
         """Each client was answered at least once."""
         self._cold = clients
 
-    def answered(self, *, begin: float, first: bool) -> bool:
-        """Count an answer. Returns whether the client goes on."""
+    def answered(self, *, begin: float, cpu: float, first: bool) -> bool:
+        """Count an answer. cpu: seconds that the server computed for it and for others. Returns whether the client goes on."""
         now = time.perf_counter()
         self._cold -= first
         if self._cold == 0:
             self.all_warm.set()
         if self.begin <= now < self.end:
             self.latencies.append(now - begin)
+            self.cpu_latencies.append(cpu)
         return now < self.end
 
 
 async def load(port: int, pid: int, texts: Sequence[str], *, api: Api, clients: int, seconds: float) -> Figures:
     """Send for a while, after a warm-up of a quarter of it in which each client is answered; every answer must be 200."""
     counting = Counting(clients)
-    tasks = [asyncio.create_task(client(port, texts, api, seed, counting)) for seed in range(clients)]
+    tasks = [
+        asyncio.create_task(client(port, pid, texts, api, seed=seed, counting=counting)) for seed in range(clients)
+    ]
     warm = asyncio.create_task(counting.all_warm.wait())
     await asyncio.sleep(seconds / 4)
     await asyncio.wait([warm, *tasks], timeout=120, return_when=asyncio.FIRST_COMPLETED)
@@ -131,21 +137,22 @@ async def load(port: int, pid: int, texts: Sequence[str], *, api: Api, clients: 
     await asyncio.sleep(seconds)
     cpu = cpu_seconds(pid) - cpu
     await asyncio.wait_for(asyncio.gather(*tasks), timeout=120)
-    latencies = sorted(counting.latencies)
+    latencies, cpu_latencies = sorted(counting.latencies), sorted(counting.cpu_latencies)
     return Figures(
         rate=len(latencies) / seconds,
         per_core_second=len(latencies) / max(cpu, 1e-9),
         p50=latencies[len(latencies) // 2],
         p99=latencies[int(len(latencies) * 0.99)],
+        cpu_p99=cpu_latencies[int(len(latencies) * 0.99)],
     )
 
 
-async def client(port: int, texts: Sequence[str], api: Api, seed: int, counting: Counting) -> None:
+async def client(port: int, pid: int, texts: Sequence[str], api: Api, *, seed: int, counting: Counting) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     order = random.Random(seed)
     goes_on = first = True
     while goes_on:
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.clock_gettime(cpu_clock(pid))
         body = json.dumps(api.document(order.choice(texts))).encode()
         writer.write(
             b"POST %b HTTP/1.1\r\nhost: 127.0.0.1:%d\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
@@ -156,9 +163,14 @@ async def client(port: int, texts: Sequence[str], api: Api, seed: int, counting:
         await reader.readexactly(int(length.split(b":")[1]))
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(f"a request was not answered 200: {head[:80]!r}")
-        goes_on = counting.answered(begin=begin, first=first)
+        goes_on = counting.answered(begin=begin, cpu=time.clock_gettime(cpu_clock(pid)) - cpu, first=first)
         first = False
     writer.close()
+
+
+def cpu_clock(pid: int) -> int:
+    """Return the id of a process's CPU clock (clock_getcpuclockid(3); Linux)."""
+    return (~pid << 3) | 2
 
 
 def cpu_seconds(pid: int) -> float:

@@ -33,14 +33,19 @@ class RunningServer:
 
 
 def start(
-    command: list[str], *, pipe: bool = False, program: str = sys.executable, environment: dict[str, str] | None = None
+    command: list[str],
+    *,
+    pipe: bool = False,
+    program: str = sys.executable,
+    environment: dict[str, str] | None = None,
+    checkout: Path = ROOT,
 ) -> subprocess.Popen:
-    """Start a program on the servers' core. pipe: its standard input and output are pipes."""
+    """Start a program on the servers' core, in a checkout. pipe: its standard input and output are pipes."""
     fixed = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": "api:server"}
     stream = subprocess.PIPE if pipe else subprocess.DEVNULL
     return subprocess.Popen(
         ["taskset", "-c", SERVER_CORE, program, *command],
-        cwd=ROOT,
+        cwd=checkout,
         env=os.environ | fixed | (environment or {}),
         stdin=stream,
         stdout=stream,
@@ -48,7 +53,8 @@ def start(
     )
 
 
-def start_tuneloop(artifact: Path, folder: Path) -> RunningServer:
+def start_tuneloop(artifact: Path, folder: Path, *, checkout: Path = ROOT) -> RunningServer:
+    """Start the server of a checkout. folder: takes its configuration."""
     port = free_port()
     config = {
         "version": 1,
@@ -59,9 +65,9 @@ def start_tuneloop(artifact: Path, folder: Path) -> RunningServer:
         "port": port,
     }
     config |= {"artifactPath": str(artifact), "artifactUri": f"file://{artifact}", "batching": {"maxBatchSize": BATCH}}
-    path = folder / "server.json"
+    path = folder / f"server-{port}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
-    return RunningServer(process=start(["-m", "tuneloop_server", str(path)]), port=port)
+    return RunningServer(process=start(["-m", "tuneloop_server", str(path)], checkout=checkout), port=port)
 
 
 def start_pipeline(shape: str, artifact: Path) -> RunningServer:

@@ -12,6 +12,7 @@ from tuneloop_server.batching.batch_plan import (
     LONGEST_RETRY,
     MOST_LOOKAHEAD,
     PASS_TOKENS,
+    WORTH_OVERTAKING,
     next_batch,
     recent_rate,
     retry_after,
@@ -24,6 +25,25 @@ SIZES = st.integers(1, 64)
 
 def cost(lengths: list[int], parts: list[list[int]]) -> int:
     return sum(PASS_TOKENS + len(part) * max(lengths[index] for index in part) for part in parts)
+
+
+def cheapest_cost(lengths: list[int], size: int) -> int:
+    """The cost of the cheapest of all divisions into passes, tried out."""
+    if not lengths:
+        return 0
+    first, rest = lengths[0], lengths[1:]
+    others = (chosen for count in range(min(size, len(lengths))) for chosen in combinations(range(len(rest)), count))
+    return min(
+        PASS_TOKENS
+        + (1 + len(chosen)) * max([first, *(rest[index] for index in chosen)])
+        + cheapest_cost([length for index, length in enumerate(rest) if index not in chosen], size)
+        for chosen in others
+    )
+
+
+def considered(lengths: list[int], size: int) -> int:
+    """How many of the oldest texts a plan covers."""
+    return min(len(lengths), size + min(size, MOST_LOOKAHEAD))
 
 
 def all_passes(lengths: list[int], size: int) -> list[list[int]]:
@@ -64,34 +84,49 @@ def test_a_text_waits_for_no_more_passes_than_there_are_older_texts(lengths, lat
 
 
 @given(LENGTHS, SIZES)
-def test_padding_never_costs_more_than_a_pass_of_its_own(lengths, size):
-    batch = sorted(lengths[index] for index in next_batch(lengths, max_batch_size=size))
-    for shorter in range(1, len(batch)):
-        assert shorter * (batch[-1] - batch[shorter - 1]) <= PASS_TOKENS
+def test_a_pass_is_in_order_of_arrival_or_holds_neighbours_in_length(lengths, size):
+    batch = next_batch(lengths, max_batch_size=size)
+    shortest, longest = min(lengths[index] for index in batch), max(lengths[index] for index in batch)
+    between = [index for index in range(considered(lengths, size)) if shortest < lengths[index] < longest]
+    assert batch == list(range(min(len(lengths), size))) or not [index for index in between if index not in batch]
 
 
 @given(LENGTHS, SIZES)
-def test_a_pass_holds_neighbours_in_length(lengths, size):
-    batch = next_batch(lengths, max_batch_size=size)
-    shortest, longest = min(lengths[index] for index in batch), max(lengths[index] for index in batch)
-    considered = range(min(len(lengths), size + min(2 * size, MOST_LOOKAHEAD)))
-    assert not [index for index in considered if index not in batch and shortest < lengths[index] < longest]
+def test_padding_out_of_order_never_costs_more_than_a_pass_of_its_own(lengths, size):
+    chosen = next_batch(lengths, max_batch_size=size)
+    batch = sorted(lengths[index] for index in chosen)
+    in_order = chosen == list(range(min(len(lengths), size)))
+    for shorter in range(1, len(batch)):
+        assert in_order or shorter * (batch[-1] - batch[shorter - 1]) <= PASS_TOKENS
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=6), st.integers(1, 4))
-def test_no_division_of_the_texts_is_cheaper(lengths, size):
-    def cheapest(left: tuple[int, ...]) -> int:
-        if not left:
-            return 0
-        first, rest = left[0], left[1:]
-        parts = ([first, *others] for count in range(min(size, len(left))) for others in combinations(rest, count))
-        return min(
-            cost(lengths, [part]) + cheapest(tuple(index for index in left if index not in part)) for part in parts
-        )
+def test_the_passes_cost_at_most_a_tenth_more_than_the_cheapest_division(lengths, size):
+    # What a pass in order of arrival leaves costs no more than in order of arrival; with at most 2 batches' worth waiting, all of it is planned.
+    if len(lengths) <= 2 * size:
+        assert cost(lengths, all_passes(lengths, size)) <= WORTH_OVERTAKING * cheapest_cost(lengths, size)
 
-    # The oldest text's part of the cheapest plan runs first; with at most 3 batches' worth waiting, the rest of that plan stays cheapest.
-    if len(lengths) <= 3 * size:
-        assert cost(lengths, all_passes(lengths, size)) == cheapest(tuple(range(len(lengths))))
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=6), st.integers(1, 4))
+def test_texts_overtake_each_other_only_where_that_saves_a_tenth(lengths, size):
+    considered_texts = lengths[: considered(lengths, size)]
+    in_order = [list(range(len(considered_texts)))[first : first + size] for first in range(0, len(lengths), size)]
+    in_order_cost = cost(lengths, [part for part in in_order if part])
+    if in_order_cost < WORTH_OVERTAKING * cheapest_cost(considered_texts, size):
+        assert next_batch(lengths, max_batch_size=size) == list(range(min(len(lengths), size)))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batch"),
+    [
+        pytest.param([110, 128, 112, 126], [0, 1, 2, 3], id="like texts go together"),
+        pytest.param([10, 128, 12, 126], [0, 2], id="unlike texts are divided"),
+        pytest.param([128, 10, 126, 12], [0, 2], id="the part with the oldest text comes first"),
+        pytest.param([110] * 3 + [128] * 3, [0, 1, 2, 3], id="a full batch of like texts leaves in order of arrival"),
+    ],
+)
+def test_texts_of_unlike_length_are_divided(lengths, batch):
+    assert sorted(next_batch(lengths, max_batch_size=4)) == batch
 
 
 def test_texts_of_one_length_fill_the_pass():

@@ -46,6 +46,15 @@ def test_each_file_has_the_rows_of_its_split_and_its_number(old, new) -> None:
     assert set(found["golden.jsonl"]) | set(found["test.csv"]) <= set(old[TEST])
 
 
+def test_a_small_old_domain_keeps_traffic_and_is_tested_on_all_its_test_rows(new) -> None:
+    small = domain("amazon", 3000)
+    found, (of_old, _) = story_rows(small, new), story_traffic(small, new)
+    assert len(found["train.csv"]) == len(small[TRAIN]) * 3 // 5
+    assert len(of_old) == len(small[TRAIN]) - len(found["train.csv"]) + len(small[VALIDATION]) - VALIDATION_ROWS
+    assert found["test.csv"] == small[TEST]
+    assert not {row.text for row in of_old} & {row.text for rows in found.values() for row in rows}
+
+
 def test_the_first_model_has_seen_no_row_of_the_new_domain_and_the_traffic_has_most_of_them(old, new) -> None:
     _, of_new = story_traffic(old, new)
     assert len(of_new) == len(new[TRAIN]) + len(new[VALIDATION])
