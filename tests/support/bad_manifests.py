@@ -136,6 +136,7 @@ BAD_MANIFESTS = (
     bad("B12", By.SCHEMA, "spec.method.rank", 1025, "should be less than or equal to 1024", advice="must be at most 1024"),
     bad("B12", By.RULE, "spec.training.warmupSteps", 11, "must be at most maxSteps", advice="got 11. Example: maxSteps: 1000 with warmupSteps: 60", spec__training__maxSteps=10),
     bad("B12", By.RULE, "spec.method.rank", 8, "applies only to type: lora", advice="got 8", spec__method__type="full"),
+    bad_text("B12", "spec.method.freeze[0]", "layer 0", f.PARAMETER_PATTERN, spec__method={"type": "full", "freeze": [""]}),
     # B13 addresses
     bad_text("B13", "spec.model.uri", "http://169.254.169.254/latest/meta-data", f.MODEL_URI),
     bad_text("B13", "spec.model.uri", "gopher://a/1", f.MODEL_URI),
