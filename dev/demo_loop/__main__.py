@@ -1,5 +1,7 @@
 """Show the story of drift, whole, on this machine: `make demo-loop`, or `python -m demo_loop --seed 2 --pair tweets:movies`.
 
+With `--cluster` (`make demo-loop-cluster`) it goes the same way on the one-node Kubernetes of `dev/cluster`.
+
 A model of film reviews serves; the traffic turns to tweets; a trigger sees by the labels of clients that the model is right less often; the operator trains another one with what clients have labelled, compares it with the one that
 serves, and gives it the requests step by step. Exit code 0 only if all of that happened and no request failed.
 """
@@ -15,11 +17,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.errors import ClusterError
+from demo_cluster import DemoError
+from images.errors import ImageError
 from loop_report import TITLE, picture
 
 from demo_loop.checks import checks, described
 from demo_loop.decisions import runs_of
 from demo_loop.domains import FILES
+from demo_loop.node import NodePlace
 from demo_loop.place import LocalPlace
 from demo_loop.progress import Progress
 from demo_loop.recorder import page_queries, store
@@ -34,14 +40,13 @@ from tuneloop_cli.views.retraining import retraining_story
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from demo_loop.events import Event
     from demo_loop.place import Place
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCE = ROOT / ".tuneloop" / "claims" / "demo"
-FOLDER = ROOT / ".tuneloop" / "demo-loop"
+FOLDER, CLUSTER_FOLDER = ROOT / ".tuneloop" / "demo-loop", ROOT / ".tuneloop" / "demo-loop-cluster"
 """Made anew each time: a session would go on from the one before."""
 WINDOW = "2m"
 """Of the drift in the page."""
@@ -53,9 +58,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seed", type=int, default=1, help="of the division of the texts, and of the traffic")
     options.add_argument("--pair", type=pair, default="movies:tweets", metavar="OLD:NEW", help="of " + ", ".join(FILES))
+    options.add_argument("--cluster", action="store_true", help="on a real one-node Kubernetes (root, Debian)")
     given = options.parse_args()
+    place = NodePlace(CLUSTER_FOLDER) if given.cluster else LocalPlace(FOLDER, source=SOURCE)
     try:
-        return asyncio.run(demo(LocalPlace(FOLDER, source=SOURCE), given.pair, seed=given.seed))
+        return asyncio.run(demo(place, given.pair, seed=given.seed))
+    except (DemoError, ClusterError, ImageError) as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("\ninterrupted; everything that was started has ended", flush=True)
         return INTERRUPTED
@@ -71,13 +81,13 @@ def pair(text: str) -> tuple[str, str]:
     return old, new
 
 
-async def demo(where: AbstractAsyncContextManager[Place], domains: tuple[str, str], *, seed: int) -> int:
+async def demo(where: LocalPlace | NodePlace, domains: tuple[str, str], *, seed: int) -> int:
     """Return 0 if every check holds."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    shutil.rmtree(where.folder, ignore_errors=True)
+    where.folder.mkdir(parents=True)
     began = time.time()
     progress = Progress(sys.stdout, began=began, trigger=TRIGGER)
     async with where as place:
@@ -86,7 +96,7 @@ async def demo(where: AbstractAsyncContextManager[Place], domains: tuple[str, st
             examples=ROOT / "examples" / "loop",
             pair=domains,
             seed=seed,
-            events_file=FOLDER / "events.jsonl",
+            events_file=place.folder / "events.jsonl",
             progress=progress,
         )
         stopped = await _ended(story)
@@ -124,7 +134,7 @@ async def _ended(story: Story) -> bool:
 async def _write_page(place: Place, events: Sequence[Event], domains: tuple[str, str]) -> None:
     """Write events, series and page; a picture where there is a browser."""
     queries = page_queries(namespace="default", deployment=DEPLOYMENT, window=WINDOW)
-    series, target = FOLDER / "series.json", FOLDER / "page.html"
+    series, target = place.folder / "series.json", place.folder / "page.html"
     begin, end = (select(event.at for event in events) for select in (min, max))
     store(await place.series(queries, begin=begin, end=end), series)
     target.write_text(page(events, stored(series), title=f"{TITLE} ({' to '.join(domains)})"), encoding="utf-8")

@@ -27,6 +27,8 @@ MODEL = "minilm"
 class Place(Protocol):
     """Has the objects of the namespace `default`."""
 
+    folder: Path
+    """Of the files of the story, page and events among them."""
     claim: Path
     """Folder of this machine that pods have as the claim `demo`; the base model is in it."""
     logs: Path
@@ -66,14 +68,14 @@ class LocalPlace:
         """folder: of the session; source: folder with the base model."""
         self.claim = folder / "claims" / CLAIM
         self.logs = folder / "logs"
-        self._folder, self._source = folder, source
+        self.folder, self._source = folder, source
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Make the claim, and start the session."""
         self.claim.mkdir(parents=True)
         (self.claim / MODEL).symlink_to((self._source / MODEL).resolve())
-        self._session = await self._stack.enter_async_context(LocalSession(self._folder))
+        self._session = await self._stack.enter_async_context(LocalSession(self.folder))
         return self
 
     async def __aexit__(
@@ -97,9 +99,9 @@ class LocalPlace:
 
     async def documents(self) -> Documents:
         """Return what the folder holds."""
-        return of_folder(self._folder)
+        return of_folder(self.folder)
 
     async def series(self, queries: Mapping[str, str], *, begin: float, end: float) -> dict[str, Any]:
         """End the session, and ask the data that its Prometheus leaves."""
         await self._stack.aclose()
-        return await kept(self._folder / "prometheus", queries, begin=begin, end=end)
+        return await kept(self.folder / "prometheus", queries, begin=begin, end=end)
