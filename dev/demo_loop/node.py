@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import cluster_monitoring
@@ -26,7 +27,7 @@ from tuneloop_operator.errors import ClusterUnavailable
 from tuneloop_operator.names import COMPONENT_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -37,6 +38,7 @@ STATE = ROOT / ".tuneloop" / "loop-node"
 """Of the node. It is not that of `make demo-cluster`, whose node stays; the folder's path is short, as sockets need it."""
 NAMESPACE = "default"
 _POLL_SECONDS = 1.0
+_NOTHING_YET = object()
 _SCRAPE = "5s"
 """As in local mode."""
 
@@ -80,23 +82,15 @@ class NodePlace:
 
     async def submit(self, *manifests: Manifest) -> None:
         """Run `kubectl apply`; with the deployment comes the Secret that its feedback needs. Raises DemoError."""
-        needed = [_secret(found) for found in manifests if found["spec"].get("feedback") is not None]
+        needed = [feedback_secret(found) for found in manifests if "feedback" in found["spec"]]
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*needed, *manifests]})
         applied = self._cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=text)
         if applied.returncode != 0:
             raise DemoError(f"kubectl apply ended with {applied.returncode}: {applied.stderr.strip()}")
 
-    async def watch(self, kind: Kind, name: str) -> AsyncGenerator[Manifest | None, None]:
+    def watch(self, kind: Kind, name: str) -> AsyncGenerator[Manifest | None, None]:
         """Look each second, and yield what has changed."""
-        known: Any = object()
-        while True:
-            with suppress(ClusterUnavailable):  # a busy machine; the next look comes soon
-                found = await self._server.get(kind=kind, namespace=NAMESPACE, name=name)
-                version = found["metadata"]["resourceVersion"] if found else None
-                if version != known:
-                    known = version
-                    yield found
-            await asyncio.sleep(_POLL_SECONDS)
+        return changes(partial(self._server.get, kind=kind, namespace=NAMESPACE, name=name), pause=_POLL_SECONDS)
 
     async def address(self, deployment: str) -> str:
         """Return the address of its Service, once that leads to routers."""
@@ -124,6 +118,21 @@ class NodePlace:
                     told = shell.quietly("kubectl", "logs", "-n", namespace, name, "--all-containers", "--tail=200")
                     parts.append(f"--- {name}\n{told}")
             (self.logs / "objects-and-pods.txt").write_text("\n".join(parts), encoding="utf-8")
+
+
+async def changes(
+    look: Callable[[], Awaitable[Manifest | None]], *, pause: float
+) -> AsyncGenerator[Manifest | None, None]:
+    """Look again and again; yield what is there at first, and each other version. pause: seconds between two looks."""
+    known: object = _NOTHING_YET
+    while True:
+        with suppress(ClusterUnavailable):  # on a busy machine an answer may come too late; the next one tells as much
+            found = await look()
+            version = found["metadata"]["resourceVersion"] if found else None
+            if version != known:
+                known = version
+                yield found
+        await asyncio.sleep(pause)
 
 
 def values() -> dict[str, str]:
@@ -154,7 +163,7 @@ def _node(stack: AsyncExitStack, watch: Stopwatch) -> tuple[NodeCluster, Shell]:
     return cluster, Shell(cluster, helm=helm)
 
 
-def _secret(deployment: Manifest) -> Manifest:
+def feedback_secret(deployment: Manifest) -> Manifest:
     """Return the Secret with the keys of the tokens of feedback."""
     name = f"{deployment['metadata']['name']}-feedback"
     keys = {"keys": secrets.token_hex(32)}
