@@ -70,6 +70,7 @@ class PlayedPlace:
     async def watch(self, kind: Kind, name: str) -> AsyncGenerator[Manifest | None, None]:
         queue: asyncio.Queue[Manifest] = asyncio.Queue()
         self._watchers[kind, name].append(queue)
+        yield None  # as of an object that is made at this moment
         yield self._stored.get((kind, name))
         while True:
             yield await queue.get()

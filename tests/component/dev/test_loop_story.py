@@ -75,6 +75,12 @@ def test_the_story_goes_from_a_first_model_to_a_promotion(tmp_path: Path, source
     assert {path.name for path in (place.claim / "story").iterdir()} >= {"train.csv", "golden.jsonl"}
 
 
+def test_jobs_and_deployment_of_the_examples_are_submitted(tmp_path: Path, source: Path) -> None:
+    _, place, _ = told(tmp_path, source, first_job=TRAINED)
+    jobs = [("FineTuneJob", "reviews"), ("FineTuneJob", "reviews-again")]
+    assert list(place.submitted) == [*jobs, ("ModelDeployment", "reviews")]
+
+
 def test_the_trigger_fires_three_points_below_the_first_model(tmp_path: Path, source: Path) -> None:
     _, place, _ = told(tmp_path, source, first_job=TRAINED)
     (trigger,) = place.submitted["ModelDeployment", "reviews"]["spec"]["retraining"]["triggers"]
