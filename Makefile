@@ -9,12 +9,12 @@ BENCHES := control_plane long_mails memory_plan quality_parity resilience serve 
 VENV_LOCKS := tools operator dev deepspeed
 DEMO_CLAIM := .tuneloop/claims/demo
 
-.PHONY: help setup cluster-up cluster-down cluster-status demo demo-rollout demo-loop demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds dashboards bench clean
+.PHONY: help setup cluster-up cluster-down cluster-status demo demo-rollout demo-loop demo-loop-cluster demo-cluster test test-quick test-images test-full mutants check locks wheel sbom crds dashboards bench clean
 
 help: ## show this text
 	@echo "Tuneloop: fine-tune, serve and retrain language models, on Kubernetes or on this machine."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "First steps: make setup, then source .venv/bin/activate and tuneloop --help"
 
@@ -37,7 +37,10 @@ demo-rollout: setup ## roll out two models under a steady load: an equal one goe
 demo-loop: setup ## the traffic of a model turns to another kind of text: a trigger sees it, a new model is trained, compared and promoted (about 20 minutes)
 	@PYTHONPATH=dev $(BIN)/python -m demo_loop
 
-demo-cluster: setup ## the same on a real one-node Kubernetes, from nothing to a served model (root, Debian)
+demo-loop-cluster: setup ## demo-loop on a real one-node Kubernetes, with the chart, a Prometheus, pods and routers (root, Debian)
+	@PYTHONPATH=dev $(BIN)/python -m demo_loop --cluster
+
+demo-cluster: setup ## demo on a real one-node Kubernetes, from nothing to a served model (root, Debian)
 	@$(BIN)/python dev/demo_cluster.py
 
 test-quick: setup ## run the unit tests and one small story, between two edits (3 minutes)

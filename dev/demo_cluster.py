@@ -24,7 +24,7 @@ from images import store, targets
 from images.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".cluster"
@@ -72,7 +72,7 @@ class Shell:
     def __init__(self, cluster: NodeCluster, *, helm: Path) -> None:
         self._programs = {"kubectl": cluster.bin / "kubectl", "helm": helm}
         home = {"HELM_CACHE_HOME": "helm/cache", "HELM_CONFIG_HOME": "helm/config", "HELM_DATA_HOME": "helm/data"}
-        self._environment = os.environ | {name: str(STATE / folder) for name, folder in home.items()}
+        self._environment = os.environ | {name: str(cluster.state / folder) for name, folder in home.items()}
         self._environment |= {"KUBECONFIG": str(cluster.kubeconfig)}
 
     def run(self, *command: str) -> None:
@@ -120,12 +120,7 @@ def main() -> int:
 
 def _cluster(watch: Stopwatch) -> Shell:
     """Bring up the node with everything that the examples need."""
-    with watch.part("Debian packages"):
-        machine.install_packages(say=print)
-        store.install_packages(say=print)
-    with watch.part("programs of Kubernetes and Helm (built once per machine)"):
-        binaries.ensure(*binaries.NODE, say=print)
-        helm = binaries.ensure("helm", say=print) / "helm"
+    helm = prepared(watch)
     with watch.part("images (built again when what is in them changes)"):
         operator, development = (targets.build(target, say=print) for target in ("operator", "development"))
     with watch.part("a node"):
@@ -135,40 +130,54 @@ def _cluster(watch: Stopwatch) -> Shell:
             cluster.load_image(image.archive)
     shell = Shell(cluster, helm=helm)
     with watch.part("the operator (Helm), in a namespace that admits only restricted pods, and a claim"):
-        _namespace(shell)
-        cluster.share("demo", _claim(), namespace=NAMESPACE)
-        _install(shell, build=operator.tag.rpartition(":")[2])
+        restrict(shell, NAMESPACE)
+        fill_claim(CLAIM, "minilm", "movie-reviews.csv")
+        cluster.share("demo", CLAIM, namespace=NAMESPACE)
+        # the image's tag never changes: another annotation in the pod template makes a new pod; the letter, as Helm makes numbers of digits
+        build = operator.tag.rpartition(":")[2]
+        install(shell, {"image.repository": "docker.io/tuneloop/operator", "podAnnotations.build": f"b{build}"})
         # objects of an earlier run; its files stay on the claim
         shell.run("kubectl", "delete", "-n", NAMESPACE, "-f", "examples/reviews/", "--ignore-not-found")
     return shell
 
 
-def _namespace(shell: Shell) -> None:
-    if not shell.quietly("kubectl", "get", "namespace", NAMESPACE, "--ignore-not-found"):
-        shell.run("kubectl", "create", "namespace", NAMESPACE)
-    shell.run("kubectl", "label", "--overwrite", "namespace", NAMESPACE, _RESTRICTED)
+def prepared(watch: Stopwatch) -> Path:
+    """Install and build what a node needs; return Helm."""
+    with watch.part("Debian packages"):
+        machine.install_packages(say=print)
+        store.install_packages(say=print)
+    with watch.part("programs of Kubernetes and Helm (built once per machine)"):
+        binaries.ensure(*binaries.NODE, say=print)
+        return binaries.ensure("helm", say=print) / "helm"
 
 
-def _claim() -> Path:
+def restrict(shell: Shell, namespace: str) -> None:
+    """Let a namespace, which is made if it is missing, admit only restricted pods. Raises DemoError."""
+    if not shell.quietly("kubectl", "get", "namespace", namespace, "--ignore-not-found"):
+        shell.run("kubectl", "create", "namespace", namespace)
+    shell.run("kubectl", "label", "--overwrite", "namespace", namespace, _RESTRICTED)
+
+
+def fill_claim(claim: Path, *names: str) -> None:
+    """Copy files or folders of `.tuneloop/claims/demo` that a claim lacks, and give all of it to the user of the pods. Raises DemoError."""
     source = ROOT / ".tuneloop" / "claims" / "demo"
-    for name in ("minilm", "movie-reviews.csv"):
+    claim.mkdir(parents=True, exist_ok=True)
+    for name in names:
         if not (source / name).exists():
             raise DemoError(f"{source / name} is missing: make setup brings it")
-        if (CLAIM / name).exists():
+        if (claim / name).exists():
             continue
-        CLAIM.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (source / name).is_dir() else shutil.copyfile
-        copy(source / name, CLAIM / name)
-    for path in (CLAIM, *CLAIM.rglob("*")):
+        copy(source / name, claim / name)
+    for path in (claim, *claim.rglob("*")):
         os.chown(path, OWNER, OWNER, follow_symlinks=False)
-    return CLAIM
 
 
-def _install(shell: Shell, *, build: str) -> None:
-    """Install or upgrade the chart. The image's tag never changes: another `build` in the pod template makes a new pod."""
+def install(shell: Shell, values: Mapping[str, str]) -> None:
+    """Install or upgrade the chart, all from the development image but for what `values` say. Raises DemoError."""
     image = "docker.io/tuneloop/development"
     chosen = {
-        "image.repository": "docker.io/tuneloop/operator",
+        "image.repository": image,
         "image.tag": "dev",
         "trainer.image.repository": image,
         "trainer.image.tag": "dev",
@@ -176,9 +185,8 @@ def _install(shell: Shell, *, build: str) -> None:
         "server.image.tag": "dev",
         "children.imagePullPolicy": "Never",
         "progress.intervalSeconds": "2",
-        "podAnnotations.build": f"b{build}",  # a letter in front: Helm makes numbers of digits
     }
-    given = [argument for name, value in chosen.items() for argument in ("--set", f"{name}={value}")]
+    given = [argument for name, value in (chosen | dict(values)).items() for argument in ("--set", f"{name}={value}")]
     shell.run(
         *("helm", "upgrade", "--install", "tuneloop", "charts/tuneloop"),
         *("--namespace", NAMESPACE, "--wait", "--timeout", "5m", *given),

@@ -1,4 +1,4 @@
-"""The story of drift on this machine: train, serve, turn the traffic, and watch what the operator does about it. Nobody but the operator decides anything."""
+"""The story of drift: train, serve, turn the traffic, and watch what the operator does about it. Nobody but the operator decides anything."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from demo_rollout import is_routed
 
 from demo_loop.client import TrafficClient
 from demo_loop.decisions import PROMOTED, decisions, runs_of
 from demo_loop.domains import divided, read_domain
 from demo_loop.events import Mark, to_line
 from demo_loop.files import story_traffic, write_story
+from demo_loop.place import wait_for
 from demo_loop.plan import Requests, TrafficPlan
 from demo_loop.progress import Phase, Progress
-from tuneloop_cli.commands.session_scope import versions_of
 from tuneloop_cli.local.node import is_finished
 from tuneloop_cli.manifests.load import load_manifests
 from tuneloop_cli.views.progress import plain_line
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from demo_loop.events import Event
-    from tuneloop_cli.local.session import LocalSession
+    from demo_loop.place import Place
     from tuneloop_operator.cluster import Manifest
 
 DEPLOYMENT, TRIGGER = "reviews", "accuracy"
@@ -52,7 +51,7 @@ class StoryStoppedError(Exception):
 class Story:
     """One run. `events` grows; `deployment` and `job` are what was last seen of them."""
 
-    session: LocalSession
+    place: Place
     examples: Path
     pair: tuple[str, str]
     seed: int
@@ -76,10 +75,10 @@ class Story:
             file.write(to_line(event))
         self.progress.add(event)
 
-    async def run(self, claim: Path, source: Path) -> None:
-        """Go the whole way. claim: folder of the story's files, which are written; source: folder with the texts. Raises StoryStoppedError."""
+    async def run(self, source: Path) -> None:
+        """Go the whole way. source: folder with the texts. Raises StoryStoppedError."""
         old, new = (divided(read_domain(source, domain), seed=self.seed) for domain in self.pair)
-        write_story(claim / "story", old, new)
+        write_story(self.place.claim / "story", old, new)
         sent, later = story_traffic(old, new)
         plan = TrafficPlan(per_second=PER_SECOND, labelled=LABELLED, sends_texts=True, seed=self.seed)
         requests = Requests(plan, sent, later[:-ROWS_FOR_AFTER])
@@ -88,12 +87,12 @@ class Story:
         accuracy = await self._trained(first)
         deployment = with_threshold(deployment, below=accuracy - LOST)
         self._enter(Phase.STEADY)
-        await self.session.submit(template, deployment)
+        await self.place.submit(template, deployment)
         url = await self._served()
         async with asyncio.TaskGroup() as group:
             self._tasks = [
                 group.create_task(TrafficClient(url, requests, plan, self.record).run(math.inf)),
-                group.create_task(self._watch(deployment, requests, later[-ROWS_FOR_AFTER:])),
+                group.create_task(self._watch(requests, later[-ROWS_FOR_AFTER:])),
             ]
             await self._acts(requests, group)
             for task in self._tasks:
@@ -129,7 +128,7 @@ class Story:
         """Return the accuracy of the first model on its test rows. Raises StoryStoppedError."""
         name = manifest["metadata"]["name"]
         self._enter(Phase.TRAINING)
-        await self.session.submit(manifest)
+        await self.place.submit(manifest)
         try:
             async with asyncio.timeout(_TRAIN):
                 job = await self._finished(name)
@@ -155,7 +154,7 @@ class Story:
             self.progress.look(time.time())
             return is_finished(job)
 
-        job = await self.session.wait_for("FineTuneJob", name, until=holds)
+        job = await wait_for(self.place, "FineTuneJob", name, until=holds)
         self.progress.note = ""
         return job
 
@@ -163,8 +162,7 @@ class Story:
         """Return the address of the deployment once it answers. Raises StoryStoppedError."""
         try:
             async with asyncio.timeout(_SERVE):
-                ready = await self.session.wait_for("ModelDeployment", DEPLOYMENT, until=is_routed(self.session))
-                url = str(ready["status"]["url"])
+                url = await self.place.address(DEPLOYMENT)
                 async with aiohttp.ClientSession() as http:
                     while not await _answers(http, url):  # noqa: ASYNC110  (a server elsewhere sets no event)
                         await asyncio.sleep(0.2)
@@ -172,10 +170,12 @@ class Story:
             raise StoryStoppedError(f"the first model does not answer within {_SERVE:.0f} s") from error
         return url
 
-    async def _watch(self, deployment: Manifest, requests: Requests, kept: list[Any]) -> None:
+    async def _watch(self, requests: Requests, kept: list[Any]) -> None:
         """Mark what the operator decides, by the changes of the status."""
-        async with aclosing(versions_of(self.session, deployment)) as versions:
+        async with aclosing(self.place.watch("ModelDeployment", DEPLOYMENT)) as versions:
             async for version in versions:
+                if version is None:
+                    continue
                 marks = list(decisions(self.deployment or version, version, at=time.time()))
                 self.deployment = version
                 self.progress.status = version.get("status") or {}
@@ -187,8 +187,12 @@ class Story:
     async def _until(self, holds: Callable[[dict[str, Any]], bool], seconds: float, what: str) -> list[dict[str, Any]]:
         """Wait for a status; return its runs. Raises StoryStoppedError after so many seconds."""
         try:
-            found = await self.session.wait_for(
-                "ModelDeployment", DEPLOYMENT, until=lambda found: holds(found.get("status") or {}), seconds=seconds
+            found = await wait_for(
+                self.place,
+                "ModelDeployment",
+                DEPLOYMENT,
+                until=lambda found: holds(found.get("status") or {}),
+                seconds=seconds,
             )
         except TimeoutError as error:
             raise StoryStoppedError(f"there was no sign of {what} within {seconds:.0f} s") from error

@@ -11,11 +11,11 @@ from __future__ import annotations
 import socket
 import subprocess
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.network import BRIDGE_ADDRESS
-from policy_network import Pod, inside_network, rules_of
+from pod_networks import inside_network, network_of, processes_of
+from policy_network import Pod, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def enforced(tenant: Tenant, selector: str = "") -> Iterator[None]:
             _nft(pod, f"{rules}\ninsert rule inet policies input ip saddr {BRIDGE_ADDRESS} accept")
         yield
     finally:
-        for pod in filter(_has_processes, chosen):
+        for pod in filter(processes_of, chosen):
             _nft(pod, "add table inet policies\ndelete table inet policies")
 
 
@@ -80,24 +80,3 @@ def _nft(pod: Object, rules: str) -> None:
     with inside_network(network_of(pod)):
         done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def _has_processes(pod: Object) -> bool:
-    return bool(_processes(pod))
-
-
-def network_of(pod: Object) -> Path:
-    """Return the network namespace of a pod, by one of its processes."""
-    return _processes(pod)[0] / "ns" / "net"
-
-
-def _processes(pod: Object) -> list[Path]:
-    uid = pod["metadata"]["uid"]
-    return [path.parent for path in Path("/proc").glob("[0-9]*/cgroup") if uid in _content(path)]
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:  # the process ended meanwhile
-        return ""

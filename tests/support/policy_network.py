@@ -8,7 +8,6 @@ It does what a network plug-in does that enforces policies; the rules are enforc
 
 from __future__ import annotations
 
-import ctypes
 import ipaddress
 import os
 import socket
@@ -19,14 +18,14 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pod_networks import inside_network
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
 Manifest = dict[str, Any]
-_CLONE_NEWNET = 0x40000000
 _NUMBERS = count(1)
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _SECONDS = 2.0
 """How long a connection may take. One that is refused ends at once."""
 _SIDES = {"Ingress": ("input", "from", "saddr"), "Egress": ("output", "to", "daddr")}
@@ -190,22 +189,6 @@ class PolicyNetwork:
 
     def _inside(self, name: str) -> AbstractContextManager[None]:
         return inside_network(Path(f"/run/netns/{self._prefix}-{name}"))
-
-
-@contextmanager
-def inside_network(namespace: Path) -> Iterator[None]:
-    """Let this thread, and what it starts, be in the network of a namespace."""
-    with Path("/proc/thread-self/ns/net").open() as outside, namespace.open() as inside:
-        _enter(inside.fileno())
-        try:
-            yield
-        finally:
-            _enter(outside.fileno())
-
-
-def _enter(namespace: int) -> None:
-    if _LIBC.setns(namespace, _CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _run(*command: str, given: str = "") -> None:

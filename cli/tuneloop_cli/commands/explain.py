@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_cli.kinds import CustomKind
+    from tuneloop_operator.cluster import Manifest
 
 _KIND: CustomKind = "ModelDeployment"
 
@@ -28,6 +29,9 @@ def explain(target: str, *, folder: Path) -> None:
         raise TuneloopExit(
             Exit.BAD_INPUT, f"explain: found {target!r}; only a {_KIND} retrains; for example mdep/reviews"
         )
-    deployment = find(folder, _KIND, rest)
-    lines = [f"{rest}: {retraining_story(deployment)}", *section("Retraining", retraining_lines(deployment))]
-    say("\n".join(lines))
+    say(explained(rest, find(folder, _KIND, rest)))
+
+
+def explained(name: str, deployment: Manifest) -> str:
+    """Return the text about a deployment."""
+    return "\n".join([f"{name}: {retraining_story(deployment)}", *section("Retraining", retraining_lines(deployment))])

@@ -46,7 +46,7 @@ def found(
         installed(
             node_cluster, helm, namespace=HOME, watched=[NAMESPACE], claim=release.claim, **values
         ) as installed_release,
-        scraping_by_monitors(own, installed_release, tmp_path_factory.mktemp("prometheus")) as prometheus,
+        scraping_by_monitors(own, tmp_path_factory.mktemp("prometheus")) as prometheus,
     ):
         return looped(installed_release, prometheus)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cluster_prometheus
 import scrapers
-from enforced_policies import network_of
+from cluster.images import PAUSE
 from pod_discovery import PodDiscovery
-from policy_network import inside_network
+from pod_networks import inside_network, network_of
 from waiting import until
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from cluster.node import NodeCluster
     from cluster_prometheus import Prometheus
-    from cluster_release import Object, Release
 
+Object = dict[str, Any]
 NAMESPACE = "monitoring"
 URL = f"http://prometheus.{NAMESPACE}.svc:9090"
 SELECTOR = {"release": "kube-prometheus-stack"}
@@ -44,6 +44,8 @@ class Monitoring:
 
     cluster: NodeCluster
     pod: Object
+    home: str
+    """Namespace of the release."""
 
 
 def monitoring(cluster: NodeCluster, *, home: str) -> Monitoring:
@@ -54,15 +56,15 @@ def monitoring(cluster: NodeCluster, *, home: str) -> Monitoring:
     _create(cluster, "services", _service(), namespace=NAMESPACE)
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/prometheus"
     until(lambda: cluster.request("GET", path).body["status"]["phase"] == "Running", seconds=_SECONDS, what="the pod")
-    return Monitoring(cluster=cluster, pod=cluster.request("GET", path).body)
+    return Monitoring(cluster=cluster, pod=cluster.request("GET", path).body, home=home)
 
 
 @contextmanager
-def scraping_by_monitors(found: Monitoring, release: Release, folder: Path) -> Iterator[Prometheus]:
-    """Run Prometheus in its pod's network, with what the chart's monitors of this release say."""
+def scraping_by_monitors(found: Monitoring, folder: Path) -> Iterator[Prometheus]:
+    """Run Prometheus in its pod's network, with what the chart's monitors of the release say."""
     plane, ended = found.cluster.plane, threading.Event()
-    scrapers.make_prometheus(plane, home=release.namespace, selector=SELECTOR)
-    text = scrapers.written_configuration(plane, home=release.namespace, jobs=_JOBS)
+    scrapers.make_prometheus(plane, home=found.home, selector=SELECTOR)
+    text = scrapers.written_configuration(plane, home=found.home, jobs=_JOBS)
     discovery = PodDiscovery(found.cluster.for_thread(), text.replace("$(SHARD)", "0"), folder)
 
     def discover() -> None:
@@ -86,12 +88,7 @@ def scraping_by_monitors(found: Monitoring, release: Release, folder: Path) -> I
 
 
 def _pod() -> Object:
-    container = {
-        "name": "network",
-        "image": "dev.local/probe:1",
-        "imagePullPolicy": "Never",
-        "args": ["serve", ":8080", "here"],
-    }
+    container = {"name": "network", "image": PAUSE, "imagePullPolicy": "Never"}
     metadata = {"name": "prometheus", "labels": {"app": "prometheus"}}
     return {"kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 
