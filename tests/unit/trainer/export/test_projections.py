@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from log_records import messages_of
 
-from tuneloop_trainer.export.projections import affordable_rows, directions_from, projections_of
+from tuneloop_trainer.export.projections import LOG, affordable_rows, directions_from, projections_of
 from tuneloop_trainer.tasks import TASKS
 
 ROWS, SIZE = 200, 12
@@ -77,8 +78,9 @@ def test_the_larger_the_model_the_fewer_rows_it_reads(parameters, tokens, rows, 
     assert affordable_rows(np.full(rows, tokens), parameters=parameters) == affordable
 
 
-def test_a_task_without_projections_runs_no_model_for_them(tmp_path, caplog):
+def test_a_task_without_projections_runs_no_model_for_them(tmp_path):
     (tmp_path / "model").mkdir()
     inputs = SimpleNamespace(task=TASKS["token-classification"])
-    assert projections_of(tmp_path, inputs, None, split="test") is None
-    assert not caplog.records
+    with messages_of(LOG.name) as messages:
+        assert projections_of(tmp_path, inputs, None, split="test") is None
+    assert messages == []
