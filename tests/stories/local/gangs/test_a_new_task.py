@@ -26,7 +26,7 @@ from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split
 from tuneloop_trainer.evaluation.measure import Evaluation, measured
 from tuneloop_trainer.evaluation.metrics import accuracy, class_prior_entropy, confusion_matrix, log_losses, per_class
 from tuneloop_trainer.evaluation.paired_scores import PairedScores
-from tuneloop_trainer.evaluation.predictions import Predictions, read_predictions
+from tuneloop_trainer.evaluation.predictions import Predictions, likeliest_class, read_predictions
 from tuneloop_trainer.methods import METHODS
 from tuneloop_trainer.methods.method import Method
 from tuneloop_trainer.tasks import TASKS
@@ -122,6 +122,8 @@ TOKEN_VOTES = Task(
         "accuracy": float(accuracy(confusion(predictions, predictions.predicted))),
     },
     evaluate=evaluate,
+    choose=likeliest_class,
+    calibration_error=None,
     score=lambda test, predicted, _labels, bootstrap: bootstrap.of_confusion(confusion(test, predicted), accuracy),
     gain=lambda test, baseline, _labels, bootstrap: bootstrap.of_accuracy_difference(
         test.predicted == test.labels, baseline == test.labels
@@ -136,6 +138,7 @@ TOKEN_VOTES = Task(
         summary=lambda labels: f"Lets each token vote for one of {len(labels)} classes.",
         unit="test tokens",
         confusion="Test tokens by true class (line) and vote (column):",
+        function="softmax",
         calibrated="test tokens",
         limits=("Every token has one vote.",),
         loading=lambda temperature: f"print({temperature})\n",
