@@ -115,8 +115,8 @@ class NodePlace:
             for namespace in (HOME, NAMESPACE):
                 pods = json.loads(shell.quietly("kubectl", "get", "pods", "-n", namespace, "-o", "json"))["items"]
                 for name in (pod["metadata"]["name"] for pod in pods):
-                    told = shell.quietly("kubectl", "logs", "-n", namespace, name, "--all-containers", "--tail=200")
-                    parts.append(f"--- {name}\n{told}")
+                    log = shell.quietly("kubectl", "logs", "-n", namespace, name, "--all-containers", "--tail=200")
+                    parts.append(f"--- {name}\n{log}")
             (self.logs / "objects-and-pods.txt").write_text("\n".join(parts), encoding="utf-8")
 
 

@@ -43,7 +43,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story_module, "PER_SECOND", 100.0)
 
 
-def told(folder: Path, source: Path, **place: Any) -> tuple[Story, PlayedPlace, list[str]]:
+def whole_way(folder: Path, source: Path, **place: Any) -> tuple[Story, PlayedPlace, list[str]]:
     """Go the whole way; return the story, the place, and why the story stopped."""
 
     async def life() -> tuple[Story, PlayedPlace, list[str]]:
@@ -67,7 +67,7 @@ def told(folder: Path, source: Path, **place: Any) -> tuple[Story, PlayedPlace, 
 
 
 def test_the_story_goes_from_a_first_model_to_a_promotion(tmp_path: Path, source: Path) -> None:
-    story, place, reasons = told(tmp_path, source, first_job=TRAINED)
+    story, place, reasons = whole_way(tmp_path, source, first_job=TRAINED)
     assert reasons == []
     marks = [event.name for event in story.events if isinstance(event, Mark)]
     assert [name for name in marks if name in {"trained", "turn", "promoted", "judged"}][:2] == ["trained", "turn"]
@@ -76,19 +76,19 @@ def test_the_story_goes_from_a_first_model_to_a_promotion(tmp_path: Path, source
 
 
 def test_jobs_and_deployment_of_the_examples_are_submitted(tmp_path: Path, source: Path) -> None:
-    _, place, _ = told(tmp_path, source, first_job=TRAINED)
+    _, place, _ = whole_way(tmp_path, source, first_job=TRAINED)
     jobs = [("FineTuneJob", "reviews"), ("FineTuneJob", "reviews-again")]
     assert list(place.submitted) == [*jobs, ("ModelDeployment", "reviews")]
 
 
 def test_the_trigger_fires_three_points_below_the_first_model(tmp_path: Path, source: Path) -> None:
-    _, place, _ = told(tmp_path, source, first_job=TRAINED)
+    _, place, _ = whole_way(tmp_path, source, first_job=TRAINED)
     (trigger,) = place.submitted["ModelDeployment", "reviews"]["spec"]["retraining"]["triggers"]
     assert trigger["threshold"] == pytest.approx(1 - 0.8 + 0.03)
 
 
 def test_all_that_the_checks_need_comes_from_the_place(tmp_path: Path, source: Path) -> None:
-    story, *_ = told(tmp_path, source, first_job=TRAINED)
+    story, *_ = whole_way(tmp_path, source, first_job=TRAINED)
     (run,) = story.deployment["status"]["retraining"]["history"]
     found = {check.name: check.holds for check in checks(story.events, run, story.comparison, trigger=TRIGGER)}
     assert found.pop("accuracy is back, beyond both intervals") is False  # the played model never changes its answers
@@ -109,6 +109,6 @@ def test_all_that_the_checks_need_comes_from_the_place(tmp_path: Path, source: P
     ],
 )
 def test_the_story_stops_and_says_why(tmp_path: Path, source: Path, place: dict[str, Any], reason: str) -> None:
-    _, _, reasons = told(tmp_path, source, **place)
+    _, _, reasons = whole_way(tmp_path, source, **place)
     assert len(reasons) == 1
     assert reasons[0].startswith(reason)

@@ -78,10 +78,10 @@ def test_broken_texts_poisoned_labels_and_a_killed_prometheus_start_no_run(
             blocked = await status_once(is_blocked)
             capsys.readouterr()
             explain("mdep/reviews", folder=workspace.path / ".tuneloop")
-            said = capsys.readouterr().out
-            assert said.startswith("reviews: Blocked (DataQuality): ")
-            assert "texts in a wrong encoding are" in said
-            assert "one client sent 100% of the labels that say wrong" in said
+            printed = capsys.readouterr().out
+            assert printed.startswith("reviews: Blocked (DataQuality): ")
+            assert "texts in a wrong encoding are" in printed
+            assert "one client sent 100% of the labels that say wrong" in printed
             conditions = {found["type"]: found for found in blocked["conditions"]}
             assert conditions["RetrainingBlocked"]["reason"] == "DataQuality"
 

@@ -125,8 +125,8 @@ def test_what_looks_like_a_loss_and_is_none_starts_no_run(name: str) -> None:
         assert alarm.says in retraining_story(deployed.stored)
         is_blocked = alarm.place[0] == "Blocked"
         assert deployed.condition("RetrainingBlocked") == (str(is_blocked), alarm.place[1] or alarm.place[0])
-        told = [event for event in deployed.harness.events if event.reason == "RetrainingBlocked"]
-        assert [alarm.says in event.message for event in told] == [True] * is_blocked
+        written = [event for event in deployed.harness.events if event.reason == "RetrainingBlocked"]
+        assert [alarm.says in event.message for event in written] == [True] * is_blocked
 
     asyncio.run(life())
 

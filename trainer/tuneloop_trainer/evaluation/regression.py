@@ -117,9 +117,11 @@ def number_r2_gain(test: Predictions, baseline: Floats, _labels: Sequence[str], 
 
 def _sums(truth: Floats, predicted: Floats) -> Floats:
     """Return float64 [N, 8], what each row adds: 1, y, y², p, p², squared error, absolute error, y p. y and p are without the mean of y, which no metric sees."""
-    true, said = truth - truth.mean(), predicted - truth.mean()
+    number, answer = truth - truth.mean(), predicted - truth.mean()
     errors = predicted - truth
-    return np.stack([np.ones_like(true), true, true**2, said, said**2, errors**2, np.abs(errors), true * said], axis=1)
+    return np.stack(
+        [np.ones_like(number), number, number**2, answer, answer**2, errors**2, np.abs(errors), number * answer], axis=1
+    )
 
 
 def _variance(sums: NDArray[Any], first: int) -> Floats:

@@ -38,7 +38,11 @@ class Watched:
 def waited(*versions: Version, seconds: float | None = None) -> dict[str, Any]:
     place: Any = Watched(*versions)
     found = wait_for(
-        place, "ModelDeployment", "reviews", until=lambda it: it["status"].get("phase") == "Ready", seconds=seconds
+        place,
+        "ModelDeployment",
+        "reviews",
+        until=lambda found: found["status"].get("phase") == "Ready",
+        seconds=seconds,
     )
     return asyncio.run(found)
 
