@@ -8,13 +8,13 @@ Shapes: N = rows of a split, B = rows of a batch, C = labels.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tuneloop_api.features.multi_label_classification import MULTI_LABEL_FEATURES
-from tuneloop_trainer.dataset.shards import LABELS, open_split
-from tuneloop_trainer.dataset.splits import SPLITS
+from tuneloop_trainer.dataset.shards import LABELS
 from tuneloop_trainer.evaluation.multi_label import (
     chosen_labels,
     evaluate_labels,
@@ -26,12 +26,11 @@ from tuneloop_trainer.evaluation.multi_label import (
     prior_entropy,
 )
 from tuneloop_trainer.tasks.padding import padded_inputs
-from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row
-from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION, encoded_texts, texts_of_split
+from tuneloop_trainer.tasks.task import Batch, CardTexts, EncodedRow, Row
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION, encoded_texts, fit_baselines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -90,33 +89,6 @@ def _prior_loss(split: TokenizedSplit) -> float:
     return prior_entropy(_target_labels(split))
 
 
-def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -> list[Baseline]:
-    """Predict for each label what most rows have, and what one linear model a label says on TF-IDF of words."""
-    from tuneloop_trainer.evaluation.baselines import (  # noqa: PLC0415  (loads scikit-learn)
-        Texts,
-        cut_length,
-        majority,
-        sampled,
-        tfidf_linear,
-    )
-
-    train, validation, test = (open_split(dataset, name) for name in SPLITS)
-    train_labels = _target_labels(train)
-    chosen = sampled(len(train_labels))
-    cut = cut_length(len(chosen))
-    linear = tfidf_linear(
-        Texts(texts=texts_of_split(dataset, "train", cut=cut, chosen=chosen), labels=train_labels[chosen]),
-        Texts(texts=texts_of_split(dataset, "validation", cut=cut), labels=_target_labels(validation)),
-        texts_of_split(dataset, "test", cut=cut),
-        seed=seed,
-        beat=beat,
-    )
-    return [
-        Baseline(name="majority", predicted=majority(train_labels, rows=len(test.rows))),
-        Baseline(name="tfidf-linear", predicted=linear.predictions, description=linear.description),
-    ]
-
-
 def _summary(labels: Sequence[str]) -> str:
     return f"Gives a text those of {len(labels)} labels that fit it, perhaps none: {', '.join(f'`{label}`' for label in labels)}."
 
@@ -156,7 +128,7 @@ MULTI_LABEL_CLASSIFICATION = replace(
     score=label_f1,
     gain=label_f1_gain,
     paired=paired_labels,
-    fit_baselines=_fit_baselines,
+    fit_baselines=partial(fit_baselines, _target_labels),
     rival_title="TF-IDF + one linear model a label",
     features=MULTI_LABEL_FEATURES,
     card=CardTexts(

@@ -5,6 +5,7 @@ Shapes: N = rows of a split, B = rows of a batch, C = classes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,8 +90,14 @@ def _prior_loss(split: TokenizedSplit) -> float:
     return class_prior_entropy(_target_labels(split))
 
 
-def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -> list[Baseline]:
-    """Predict the majority class, and what a linear model on TF-IDF of words says."""
+def fit_baselines(
+    target_labels: Callable[[TokenizedSplit], NDArray[Any]],
+    dataset: Path,
+    *,
+    seed: int,
+    beat: Callable[[float], None],
+) -> list[Baseline]:
+    """Predict what most rows have, and what a linear model on TF-IDF of words says. target_labels: as `Task.target_labels`; of several labels each has a model of its own."""
     from tuneloop_trainer.evaluation.baselines import (  # noqa: PLC0415  (loads scikit-learn)
         Texts,
         cut_length,
@@ -100,12 +107,12 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
     )
 
     train, validation, test = (open_split(dataset, name) for name in SPLITS)
-    train_labels = _target_labels(train)
+    train_labels = target_labels(train)
     chosen = sampled(len(train_labels))
     cut = cut_length(len(chosen))
     linear = tfidf_linear(
         Texts(texts=texts_of_split(dataset, "train", cut=cut, chosen=chosen), labels=train_labels[chosen]),
-        Texts(texts=texts_of_split(dataset, "validation", cut=cut), labels=_target_labels(validation)),
+        Texts(texts=texts_of_split(dataset, "validation", cut=cut), labels=target_labels(validation)),
         texts_of_split(dataset, "test", cut=cut),
         seed=seed,
         beat=beat,
@@ -167,7 +174,7 @@ TEXT_CLASSIFICATION = Task(
     gain=row_accuracy_gain,
     paired=paired_rows,
     other_measures={"macro_f1": Measure(score=row_macro_f1, paired=paired_macro_f1)},
-    fit_baselines=_fit_baselines,
+    fit_baselines=partial(fit_baselines, _target_labels),
     rival="tfidf-linear",
     rival_title="TF-IDF + linear",
     features=TEXT_CLASSIFICATION_FEATURES,
