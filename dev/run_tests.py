@@ -22,6 +22,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "test-reports"
 """JUnit XML of each tier, from the last run."""
+MOST_FAILURES, MOST_CHARACTERS = 20, 300
+"""How much of the failures is repeated below the table: the end of a long log is all that some readers see."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Outcome:
     seconds: float
     processor_seconds: float
     """Of pytest and the processes that it started and waited for."""
+    failures: tuple[str, ...]
+    """A line for each failed test: its file, its name, and the first line of its message."""
 
 
 # one process for each half: the tests of programs that import torch share one, since the import takes longer than many tests
@@ -160,7 +164,7 @@ def run(tier: Tier, *, full: bool, log: Path | None) -> Outcome:
         _, status, used = os.wait4(process.pid, 0)
     seconds, processor_seconds = time.monotonic() - started, used.ru_utime + used.ru_stime
     counts = _counts(report, code=os.waitstatus_to_exitcode(status))
-    return Outcome(tier, counts.passed, counts.failed, counts.skipped, seconds, processor_seconds)
+    return Outcome(tier, counts.passed, counts.failed, counts.skipped, seconds, processor_seconds, failures_in(report))
 
 
 def _file_name(tier: Tier) -> str:
@@ -191,6 +195,22 @@ def _counts(report: Path, *, code: int) -> Counts:
     return Counts(count["tests"] - failed - count["skipped"], failed or int(code != 0), count["skipped"])
 
 
+def failures_in(report: Path) -> tuple[str, ...]:
+    """Return a line for each failed test of a report, which may be missing."""
+    if not report.exists():
+        return ()
+    return tuple(
+        f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}: {_first_line(problem)}"
+        for case in ET.parse(report).getroot().iter("testcase")
+        for problem in case
+        if problem.tag in ("failure", "error")
+    )
+
+
+def _first_line(problem: ET.Element) -> str:
+    return (problem.get("message") or "no message").splitlines()[0][:MOST_CHARACTERS]
+
+
 def _row(outcome: Outcome, *, full: bool) -> str:
     minutes, tier = outcome.seconds / 60, outcome.tier
     over = "  over budget" if minutes > tier.minutes and not full else ""
@@ -214,6 +234,8 @@ def main() -> int:
         print(_row(outcome, full=full))
     passed, failed, skipped = (sum(getattr(o, name) for o in outcomes) for name in ("passed", "failed", "skipped"))
     print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    for line in [line for outcome in outcomes for line in outcome.failures][:MOST_FAILURES]:
+        print(f"failed: {line}")
     return int(failed > 0)
 
 
