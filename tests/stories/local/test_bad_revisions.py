@@ -7,7 +7,7 @@ import os
 import resource
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from bad_revisions import (
@@ -28,9 +28,6 @@ from tiny_models import sentences, tiny_bert
 from workspace import CLAIM, Workspace, deployment_manifest, processes_of
 
 from tuneloop_cli.local.session import LocalSession
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [pytest.mark.local_story, pytest.mark.timeout(1500)]
 

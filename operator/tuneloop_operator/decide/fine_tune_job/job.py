@@ -15,7 +15,7 @@ from tuneloop_operator.decide.fine_tune_job.start import attempt_released
 from tuneloop_operator.decide.fine_tune_job.state_machine import IRREVERSIBLE, orphaned_jobs, transition_of
 from tuneloop_operator.decide.fine_tune_job.stop import with_final_usage
 from tuneloop_operator.decide.fine_tune_job.transitions import NEEDS_LIVE_CHILDREN, TRANSITIONS, Situation, deletion_of
-from tuneloop_operator.decide.refusal import message_of
+from tuneloop_operator.decide.refusal import message_of, refusal_events
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.state.conditions import condition, with_condition
 from tuneloop_operator.state.mounts import unread_mounts
@@ -43,7 +43,8 @@ def decide(observed: ObservedJob, *, now: datetime, settings: OperatorSettings) 
     status = observed.job.status or FineTuneJobStatus()
     if status.start_time is None:
         if refused := _not_accepted(observed, status, now=now, settings=settings):
-            return _with_status(observed, refused, Decision(), now=now, settings=settings)
+            events = refusal_events(status.conditions, refused.conditions)
+            return _with_status(observed, refused, Decision(events=events), now=now, settings=settings)
         status = _no_longer_refused(status, now=now)
     if observed.blocker is not None:  # the last decision could not be carried out: report it; it is tried again later
         return _with_status(observed, attempt_released(status), Decision(), now=now, settings=settings)

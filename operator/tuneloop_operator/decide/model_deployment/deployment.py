@@ -34,7 +34,7 @@ from tuneloop_operator.decide.model_deployment.scaling import (
 )
 from tuneloop_operator.decide.model_deployment.serving_failure import failure_of
 from tuneloop_operator.decide.model_deployment.trouble import trouble_of
-from tuneloop_operator.decide.refusal import message_of
+from tuneloop_operator.decide.refusal import message_of, refusal_events
 from tuneloop_operator.desired.common.compare import is_current
 from tuneloop_operator.desired.common.volumes import has_given_volumes
 from tuneloop_operator.desired.model_deployment.disruption import server_budgets
@@ -96,13 +96,10 @@ def _served(observed: ObservedDeployment, *, now: datetime, settings: OperatorSe
 
 
 def _with_refusal(observed: ObservedDeployment, status: ModelDeploymentStatus, decision: Decision) -> Decision:
-    """Return the decision with an Event about the refusal in the status, once for each reason and message."""
+    """Return the decision with an Event about the refusal in the status."""
     before = observed.deployment.status
-    old, new = (condition(found.conditions, "Accepted") if found else None for found in (before, status))
-    if new is None or (old is not None and (old.reason, old.message) == (new.reason, new.message)):
-        return decision
-    event = Event(type="Warning", reason=new.reason, message=new.message)
-    return replace(decision, events=(event, *decision.events))
+    events = refusal_events(before.conditions if before else None, status.conditions)
+    return replace(decision, events=(*events, *decision.events))
 
 
 def _as_it_is(

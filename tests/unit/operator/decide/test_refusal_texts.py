@@ -10,6 +10,7 @@ from stored_conditions import without_tools
 
 from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
 from tuneloop_operator.decide.accept_jobs import job_refusals
+from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.decide.fine_tune_job.job import decide
 from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.settings.operator import OperatorSettings
@@ -72,7 +73,7 @@ def test_a_refused_job_is_not_started_and_says_why_line_by_line() -> None:
     job = a_job(model={"uri": "file:///m", "labels": ["a", "a"]})
     decision = decide(observed(job), now=NOW, settings=SETTINGS)
     assert decision.status is not None
-    assert (decision.create, decision.apply, decision.events) == ((), (), ())
+    assert (decision.create, decision.apply) == ((), ())
     (accepted,) = without_tools(decision.status)["conditions"]
     first, second = (str(refusal) for refusal in job_refusals(job.spec, SETTINGS))
     assert accepted == {
@@ -83,8 +84,15 @@ def test_a_refused_job_is_not_started_and_says_why_line_by_line() -> None:
         "lastTransitionTime": "2026-01-01T12:00:00Z",
     }
     assert decision.status["phase"] == "Pending"
+    assert decision.events == (Event(type="Warning", reason="LabelsAlike", message=accepted["message"]),)
     again = decide(observed(a_job(decision.status, **job.spec.to_wire())), now=NOW, settings=SETTINGS)
-    assert again.status is None
+    assert (again.status, again.events) == (None, ())
+
+
+def test_another_refusal_of_the_same_job_is_another_event() -> None:
+    first = decide(observed(a_job(model={"uri": "file:///m", "labels": ["a", "a"]})), now=NOW, settings=SETTINGS)
+    changed = a_job(first.status, model={"uri": "file:///m"})
+    assert [event.reason for event in decide(observed(changed), now=NOW, settings=SETTINGS).events] == ["LocalAddress"]
 
 
 def test_a_job_that_runs_is_not_refused_any_more() -> None:
