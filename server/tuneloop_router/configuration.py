@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_router.admin import Admin
 from tuneloop_router.answered import AnsweredRequests
-from tuneloop_router.envoy_config import bootstrap, cluster_names, clusters, routes
+from tuneloop_router.envoy_config import bootstrap, clusters, routes
 from tuneloop_router.envoy_config.clusters import revision_cluster_name
 from tuneloop_router.envoy_config.stats import (
     CLUSTERS_REFUSED,
@@ -23,12 +23,21 @@ from tuneloop_router.files import write_json
 from tuneloop_router.log import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from tuneloop_router.settings import Settings
     from tuneloop_router.split import Split
 
 _LONGEST_SECONDS = 20.0
 """For Envoy to take a file. New clusters resolve names and check health first."""
 _PAUSE_SECONDS = 0.01
+_SPARE_SECONDS = 15.0
+"""Clusters outlive their split until its servers have drained, and so much longer: what waits for a server is made again, by the cluster's name, when the server dies."""
+
+
+def left_since(left: Mapping[float, Split], moment: float) -> dict[float, Split]:
+    """Return the splits that were left later than a moment, by the time at which they were."""
+    return {time_left: split for time_left, split in left.items() if time_left > moment}
 
 
 class Configuration:
@@ -42,6 +51,8 @@ class Configuration:
         self._found: set[str] = set()
         """Names of the revisions of which a ready server was found."""
         self.split = split
+        self._left: dict[float, Split] = {}
+        """Splits whose clusters are kept, the oldest first, by the time at which they were left."""
 
     def write_all(self) -> None:
         """Write the files that Envoy starts with."""
@@ -63,23 +74,34 @@ class Configuration:
         self._remember()
 
     def apply(self, split: Split) -> None:
-        """Make before break: all clusters of old and new, then the routes, then the clusters of the new split only.
+        """Make before break: all clusters of old and new, then the routes. `drop_old_clusters` removes what only the old split needs.
 
         Raises Refused, and OSError where a file cannot be written; the old split then stays in force.
         """
         old = self.split
         try:
-            self._put_clusters(split, also=old)
+            self._put_clusters(split, also=[*self._left.values(), old])
             self._put_routes(split)
         except (Refused, OSError):
             write_json(self._places.routes, self._routes(old))
-            write_json(self._places.clusters, clusters(old, version=self._next_version(old)))
+            version = self._next_version(old)
+            write_json(self._places.clusters, clusters(old, version=version, also=self._left.values()))
             raise
         self._answered.begin()
         self.split = split
         self._remember()
-        if cluster_names(old) - cluster_names(split):
-            self._drop_old_clusters()
+        self._left[time.monotonic()] = old
+
+    def drop_old_clusters(self) -> None:
+        """Remove the clusters of splits whose servers have drained."""
+        kept = left_since(self._left, time.monotonic() - self._settings.drain_seconds - _SPARE_SECONDS)
+        if len(kept) == len(self._left):
+            return
+        self._left = kept
+        try:
+            self._put_clusters(self.split, also=kept.values())
+        except (Refused, OSError) as error:
+            say(f"generation {self.split.generation} is in force, and clusters of earlier ones stay: {error}")
 
     def answered(self) -> dict[str, int] | None:
         """Return how many requests each revision of the split has answered since the split came into force; None where Envoy does not say."""
@@ -100,13 +122,7 @@ class Configuration:
             self._found |= {name for name, statistic in statistics.items() if int(found.get(statistic, 0))}
         return bool(self._found & statistics.keys())
 
-    def _drop_old_clusters(self) -> None:
-        try:
-            self._put_clusters(self.split)
-        except Refused as error:
-            say(f"generation {self.split.generation} is in force, and clusters of the one before stay: {error}")
-
-    def _put_clusters(self, split: Split, *, also: Split | None = None) -> None:
+    def _put_clusters(self, split: Split, *, also: Iterable[Split]) -> None:
         version = self._next_version(split)
         before = self._stats(CLUSTERS_REFUSED)
         write_json(self._places.clusters, clusters(split, version=version, also=also))

@@ -56,6 +56,7 @@ class Follower:
     def _step(self, operator: Operator) -> bool:
         """Ask once, and use the answer. Return False if the next time should come later."""
         self._look_for_servers()
+        self._configuration.drop_old_clusters()
         try:
             answered = self._configuration.answered() if self._in_force else None
             document = ask(operator, in_force=self._in_force, refusal=self._refusal, answered=answered)

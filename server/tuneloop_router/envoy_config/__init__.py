@@ -6,8 +6,8 @@ follow the split, limits included, so that no listener ever changes and no conne
 
 from tuneloop_router.envoy_config.api_keys import api_keys
 from tuneloop_router.envoy_config.bootstrap import bootstrap
-from tuneloop_router.envoy_config.clusters import cluster_names, clusters
+from tuneloop_router.envoy_config.clusters import clusters
 from tuneloop_router.envoy_config.places import Places
 from tuneloop_router.envoy_config.routes import routes
 
-__all__ = ["Places", "api_keys", "bootstrap", "cluster_names", "clusters", "routes"]
+__all__ = ["Places", "api_keys", "bootstrap", "clusters", "routes"]

@@ -12,6 +12,8 @@ from tuneloop_router.envoy_config.listener import CONNECTION_BUFFER
 from tuneloop_router.envoy_config.typed import Json, endpoints, message, tcp_address, typed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tuneloop_router.split import Revision, Shadow, Split
 
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
@@ -43,15 +45,12 @@ _IDLE = "4s"
 """Below the 5 s after which a model server closes an idle connection; otherwise it closes one as a request is sent."""
 
 
-def clusters(split: Split, *, version: str, also: Split | None = None) -> Json:
-    """Return the file of clusters, with those of a second split whose names are not in the first."""
-    resources = {**(_by_name(also) if also else {}), **_by_name(split)}
+def clusters(split: Split, *, version: str, also: Iterable[Split] = ()) -> Json:
+    """Return the file of clusters. also: splits before it, the oldest first; of a name that several have, the newest cluster counts."""
+    resources: dict[str, Json] = {}
+    for found in (*also, split):
+        resources |= _by_name(found)
     return {"version_info": version, "resources": list(resources.values())}
-
-
-def cluster_names(split: Split) -> set[str]:
-    """Return the names of the clusters of a split."""
-    return set(_by_name(split))
 
 
 def revision_cluster_name(split: Split, revision: Revision) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from model_backends import backends
 from router_process import Answers, answers_of, steady
 from waiting import until
+
+from tuneloop_router.envoy_config.stats import ACTIVE_REQUESTS
 
 DELAY = "/?delay_ms=50"
 """So that some requests are under way when a revision fails."""
@@ -46,6 +49,20 @@ def test_no_request_fails_when_a_canary_of_half_the_requests_is_killed(stage, mo
     answers = asyncio.run(load_while(stage, mortal.process.kill, seconds=2))
     assert set(answers.revisions) == {"mortal", "stable"}
     assert answers.failed == 0, answers.outcomes
+
+
+def test_a_request_that_waits_for_a_canary_goes_to_stable_when_the_canary_dies_after_it_has_left_the_split(
+    stage, mortal
+):
+    publish_with(stage, mortal, weight=100)
+    mortal.process.send_signal(signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as clients:
+        answer = clients.submit(stage.router.get)
+        until(lambda: stage.router.stat(ACTIVE_REQUESTS), seconds=5, what="the canary has the request", pause=0.01)
+        stage.publish(stable=100)
+        mortal.process.kill()
+        status, headers, _ = answer.result(20)
+    assert (status, headers["x-tuneloop-revision"]) == (200, "stable")
 
 
 def test_no_request_fails_when_a_canary_hangs_if_its_silence_is_limited(stage, mortal):

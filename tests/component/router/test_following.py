@@ -17,6 +17,7 @@ from splits import parsed
 from waiting import until
 
 from tuneloop_router.configuration import Configuration
+from tuneloop_router.envoy_config.stats import healthy_servers
 from tuneloop_router.errors import Refused
 from tuneloop_router.settings import Settings
 from tuneloop_router.split import Sticky
@@ -239,3 +240,18 @@ def test_another_server_is_not_believed_and_gets_no_token(tmp_path, models, cert
                 lambda: "certificate verify failed" in router.log.read_text(), seconds=10, what="the server is refused"
             )
             assert (operator.reports, operator.refused_polls, router.generation_kept) == ([], 0, 1)
+
+
+@pytest.mark.full
+def test_the_servers_of_a_split_that_was_left_are_forgotten_once_they_have_drained(models, certificates, tmp_path):
+    (tmp_path / "token").write_text("first-token\n")
+    with split_operator(certificates, token="first-token") as operator:
+        link = following(tmp_path, operator, certificates)
+        settings = settings_file(tmp_path, models.split(canary=50, stable=50), operator=link, drainSeconds=1)
+        with running(settings) as router:
+            operator.publish(models.split(generation=2, stable=100))
+            operator.wait_until_in_force(2)
+            canary = healthy_servers("reviews/canary")
+            assert router.stat(canary) == 1
+            until(lambda: not router.stat(canary), seconds=60, what="the canary's servers are forgotten")
+            assert router.get()[1]["x-tuneloop-revision"] == "stable"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from splits import FULL, document, parsed
 
-from tuneloop_router.envoy_config import Places, bootstrap, cluster_names, clusters, routes
+from tuneloop_router.envoy_config import Places, bootstrap, clusters, routes
 from tuneloop_router.split import Limits, RateLimit
 
 STICKY = {"sticky": {"header": "x-user", "salt": "a"}}
@@ -13,6 +13,10 @@ STICKY = {"sticky": {"header": "x-user", "salt": "a"}}
 
 def by_name(configuration: dict) -> dict:
     return {resource["name"]: resource for resource in configuration["resources"]}
+
+
+def cluster_names(split) -> set[str]:
+    return set(by_name(clusters(split, version="1")))
 
 
 def host(split) -> dict:
@@ -172,15 +176,18 @@ def test_the_version_shows_the_generation_even_when_nothing_else_changes():
     assert first["resources"] != second["resources"]
 
 
-def test_clusters_of_old_and_new_stand_together_while_routes_change():
-    old, new = parsed(document(100)), parsed(document(5, 95, generation=2))
-    assert set(by_name(clusters(new, version="2", also=old))) == cluster_names(old) | cluster_names(new)
+def test_clusters_of_earlier_splits_stand_beside_the_new():
+    first, second, new = (
+        parsed(document(*weights, generation=number)) for number, weights in enumerate(((100,), (5, 95), (1, 2, 97)), 1)
+    )
+    found = set(by_name(clusters(new, version="3", also=[first, second])))
+    assert found == cluster_names(first) | cluster_names(second) | cluster_names(new)
 
 
 def test_the_new_address_of_a_revision_wins():
     old, new = document(100), document(100, generation=2)
     new["revisions"][0]["port"] = 9
-    (cluster,) = clusters(parsed(new), version="2", also=parsed(old))["resources"]
+    (cluster,) = clusters(parsed(new), version="2", also=[parsed(old)])["resources"]
     assert "'port_value': 9}" in str(cluster)
 
 

@@ -32,7 +32,7 @@ FILES = {
     "canary.routes": lambda: routes(CANARY),
     "three-revisions.clusters": lambda: clusters(THREE, version="13"),
     "three-revisions.routes": lambda: routes(THREE),
-    "from-one-to-three.clusters": lambda: clusters(THREE, version="13+1", also=ONE),
+    "from-one-to-three.clusters": lambda: clusters(THREE, version="13+1", also=[ONE]),
 }
 
 
