@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.build import build_for_training
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import task_of
 
@@ -74,13 +74,13 @@ def build_without_weights(folder: Path, settings: Settings, *, labels: Sequence[
 
     labels: class names in the order of their ids. Raises ModelAccessError and ConfigError as training would.
     """
-    task, method = task_of(settings), settings.method
+    task = task_of(settings)
     model = load_model(
         folder, task=task, labels=labels, pad_token_id=0, dropout=settings.training.dropout, seed=0, device="meta"
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
-        return method_of(method).build(model, method, task=task, seed=0).train()
+        return build_for_training(model, settings, task=task, seed=0)[0].train()
 
 
 def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, precision: Precision) -> ModelShape:

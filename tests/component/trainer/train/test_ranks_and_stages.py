@@ -55,17 +55,25 @@ def weights_of(run_json: Path) -> dict:
     return load_file(run_json.parent / "job" / "weights" / "trainable.safetensors")
 
 
+OPTIONS = {
+    "data": {"train": [{"uri": "file:///train.csv"}], "balance": {"classWeights": "balanced", "focalGamma": 2.0}},
+    "training": {"layerwiseLrDecay": 0.5, "neftuneAlpha": 5.0, "gradientCheckpointing": "always"},
+}
+"""All that changes the loss, the model in training, or the learning rates of its layers."""
+
+
 @pytest.mark.parametrize(
     ("method", "cells"),
     [
         pytest.param("full", [(1, 0), (2, 2), (3, 1), (2, 3)], id="full"),
+        pytest.param("options", [(1, 0), (2, 2), (3, 1), (2, 3)], id="full, with options"),
         pytest.param("lora", [(1, 1), (2, 2)], id="lora"),
         # adapters in slices are trained by test_a_head_in_the_files_keeps_its_rows_in_slices_too
         pytest.param("lora", [(1, 1), (2, 3)], id="lora in slices", marks=pytest.mark.full),
     ],
 )
 def test_the_curves_do_not_depend_on_ranks_and_stages(tmp_path, tiny_model, dataset, method, cells):
-    settings = {"method": {"type": method} | ({"rank": 4} if method == "lora" else {})}
+    settings = {"lora": {"method": {"type": "lora", "rank": 4}}, "options": OPTIONS}.get(method, {})
     runs = [
         write_cell(
             tmp_path / f"w{ranks}z{zero_stage}", ranks, zero_stage, tiny_model=tiny_model, dataset=dataset, **settings
