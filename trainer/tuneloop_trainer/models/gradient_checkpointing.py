@@ -16,7 +16,7 @@ def checkpoint_gradients(model: Any, asked: Literal["always", "never"]) -> None:
         return
     try:
         # the reentrant form passes no gradients where all inputs of a layer are frozen, as with adapters
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     except ValueError as error:  # transformers has no class of its own for this
         raise ConfigError(
             f"spec.training.gradientCheckpointing: {model.config.model_type} cannot compute its layers again: {error}",
