@@ -100,7 +100,9 @@ def _stacks(model: Any) -> list[Stack]:
     lists = {name: module for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     found: list[Stack] = []
     for name, module in lists.items():
-        if _names_embeddings(name, model) or any(name.startswith(f"{outer}.") for outer in (*lists, *model.head_modules)):
+        if _names_embeddings(name, model) or any(
+            name.startswith(f"{outer}.") for outer in (*lists, *model.head_modules)
+        ):
             continue
         owner = name.rpartition(".")[0]
         below = max((stack.last for stack in found if stack.owner != owner), default=0)

@@ -46,7 +46,7 @@ def test_noise_changes_what_a_model_computes_in_training_alone(model_type):
     plain, noisy = (model_of(model_type, training=False) for _ in range(2))
     add_embedding_noise(noisy, 5.0)
     assert torch.equal(logits(noisy), logits(plain))
-    for table in (module for module in noisy.modules() if module._forward_hooks):  # the tables alone: no dropout  # noqa: SLF001
+    for table in (module for module in noisy.modules() if module._forward_hooks):  # the tables alone: no dropout
         table.train()
     assert not torch.allclose(logits(noisy), logits(plain), atol=1e-6)
     assert torch.equal(logits(noisy), logits(noisy))
@@ -69,11 +69,13 @@ def test_the_noise_is_that_of_transformers():
 def test_without_alpha_there_is_no_noise():
     model = model_of("bert")
     add_embedding_noise(model, 0.0)
-    assert not model.get_input_embeddings()._forward_hooks  # noqa: SLF001
+    assert not model.get_input_embeddings()._forward_hooks
 
 
 def test_a_model_without_a_plain_table_of_embeddings_is_refused():
-    with pytest.raises(ConfigError, match=r"spec\.training\.neftuneAlpha: ibert has no plain table of input embeddings"):
+    with pytest.raises(
+        ConfigError, match=r"spec\.training\.neftuneAlpha: ibert has no plain table of input embeddings"
+    ):
         add_embedding_noise(model_of("ibert"), 5.0)
 
 

@@ -121,7 +121,11 @@ CASES = [
     pytest.param(SEVERAL, TRUTH, LOGITS, torch.from_numpy(TRUTH), id="several"),
     pytest.param(TOKENS, LABELS, LOGITS.repeat(2, 1)[:6].view(3, 2, 3), OF_TOKENS, id="tokens"),
 ]
-SETTINGS = [{"class_weights": "balanced"}, {"focal_gamma": 2.0}, {"class_weights": "effective-number", "focal_gamma": 0.5}]
+SETTINGS = [
+    {"class_weights": "balanced"},
+    {"focal_gamma": 2.0},
+    {"class_weights": "effective-number", "focal_gamma": 0.5},
+]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
