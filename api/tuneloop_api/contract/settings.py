@@ -94,6 +94,13 @@ class DeduplicateSettings(SettingsBlock):
     across_splits: bool = True
 
 
+class BalanceSettings(SettingsBlock):
+    """What rare classes and hard targets count in the loss."""
+
+    class_weights: Literal["none", "balanced", "effective-number"] = "none"
+    focal_gamma: float = 0.0
+
+
 class DataSettings(SettingsBlock):
     """The rows to learn from and to measure on."""
 
@@ -107,6 +114,7 @@ class DataSettings(SettingsBlock):
     max_tokens: int | None = None
     allow_missing_classes: bool = False
     """Validation and test may lack classes."""
+    balance: BalanceSettings = BalanceSettings()
 
 
 class TaskOptionSettings(SettingsBlock):
@@ -172,6 +180,9 @@ class TrainingSettings(SettingsBlock):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     dropout: float | None = None
     label_smoothing: float = 0.0
+    neftune_alpha: float = 0.0
+    layerwise_lr_decay: float = 1.0
+    gradient_checkpointing: Literal["always", "never"] = "never"
     evaluate_every: EvaluateEverySettings = EvaluateEverySettings(epochs=1.0)
     early_stopping: EarlyStoppingSettings | None = None
     best_metric: MetricName = "loss"

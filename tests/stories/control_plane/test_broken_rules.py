@@ -173,6 +173,11 @@ BROKEN_RULES = [
             ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
         )),
     )),
+    *((FineTuneJob, {"taskOptions": {"problemType": "regression"}, "data": {"train": [TRAIN], "balance": balance}}, f"spec.data.balance.{field}: Forbidden: applies only to task: text-classification (but not problemType: regression) and token-classification") for field, balance in (
+        ("classWeights", {"classWeights": "balanced"}), ("focalGamma", {"focalGamma": 2}))),
+    (FineTuneJob, {"data": {"train": [TRAIN], "balance": {"focalGamma": 0.5}}, "training": {"labelSmoothing": 0.1}}, "spec.data.balance.focalGamma: Forbidden: cannot be combined with training.labelSmoothing"),
+    (FineTuneJob, {"training": {"layerwiseLrDecay": 0.9}}, "spec.training.layerwiseLrDecay: Forbidden: applies only to method.type: full or bitfit"),
+    (FineTuneJob, {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}, "training": {"gradientCheckpointing": "always"}}, "spec.training.gradientCheckpointing: Forbidden: cannot be always with method.type: prefix"),
     *((FineTuneJob, given, "spec.training.bestMetric: Forbidden: must be a metric of the problem type") for given in (
         {"training": {"bestMetric": "rmse"}}, {"training": {"bestMetric": "micro_f1"}}, {"training": {"bestMetric": "weighted_f1"}})),
     (FineTuneJob, {"task": "token-classification", "training": {"bestMetric": "mcc"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),

@@ -45,6 +45,7 @@ NEEDS: dict[str, Node] = {
     "spec.env[0].configMapKeyRef.key": {"spec.env[0].configMapKeyRef.name": "a"},
     "spec.model.secretRef.key": {"spec.model.secretRef.name": "a"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
+    "spec.training.layerwiseLrDecay": {"spec.method.type": "full"},
     "spec.taskOptions": {"spec.task": "token-classification"},
     "spec.rollout.gates[0].compare": {"spec.rollout.gates[0].query": "a{b='{{revision}}'}"},
     "spec.rollout.shadow": {"spec.rollout.strategy": "Shadow"},

@@ -8,6 +8,7 @@ import pytest
 from bad_manifest import GOOD, JOB
 from pydantic import ValidationError
 
+from tuneloop_api.combinations.table import METHODS, PROMPTS
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec, ModelDeployment
 from tuneloop_api.v1alpha1.common import MOST_ANNOTATION_BYTES, ObjectMeta
 from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
@@ -26,6 +27,8 @@ from tuneloop_api.v1alpha1.pods import Toleration
 from tuneloop_api.wire.model import SpecModel
 
 Given = dict[str, Any]
+UNMERGED: dict[str, Given] = {method: {"output": {"mergeAdapter": False}} for method in PROMPTS}
+"""What a method needs beside itself."""
 VOLUME_SOURCES = ("secret", "configMap", "projected", "persistentVolumeClaim", "csi")
 SOURCES = [{"uri": "pvc://models/a.csv"}]
 
@@ -283,6 +286,47 @@ SPECS: list[tuple[Given, list[str]]] = [
     ({"training": {"bestMetric": "micro_f1"}}, ["training.bestMetric"]),
     ({"training": {"earlyStopping": {"metric": "weighted_f1"}}}, ["training.earlyStopping.metric"]),
     ({"training": {"bestMetric": "micro_f1"}} | TOKENS, ["training.bestMetric"]),
+    *(
+        (
+            task | {"data": {"train": [READ], "balance": balance}},
+            [f"data.balance.{field}" for field in wrong] if task is NUMBERS else [],
+        )
+        for task in ({}, SEVERAL, TOKENS, NUMBERS)
+        for balance, wrong in (
+            ({"classWeights": "balanced"}, ["classWeights"]),
+            ({"classWeights": "effective-number"}, ["classWeights"]),
+            ({"focalGamma": 0.01}, ["focalGamma"]),
+            ({"classWeights": "none", "focalGamma": 0}, []),
+            ({}, []),
+        )
+    ),
+    (
+        {"data": {"train": [READ], "balance": {"focalGamma": 2}}, "training": {"labelSmoothing": 0.1}},
+        ["data.balance.focalGamma"],
+    ),
+    ({"data": {"train": [READ], "balance": {"focalGamma": 2}}, "training": {"labelSmoothing": 0}}, []),
+    ({"data": {"train": [READ], "balance": {"focalGamma": 2}}, "training": {}}, []),
+    ({"data": {"train": [READ], "balance": {"focalGamma": 0}}, "training": {"labelSmoothing": 0.1}}, []),
+    ({"data": {"train": [READ], "balance": {"classWeights": "balanced"}}, "training": {"labelSmoothing": 0.1}}, []),
+    *(
+        (
+            {"method": {"type": method}, "training": {"layerwiseLrDecay": 0.9}} | UNMERGED.get(method, {}),
+            [] if method in {"full", "bitfit"} else ["training.layerwiseLrDecay"],
+        )
+        for method in METHODS
+    ),
+    ({"training": {"layerwiseLrDecay": 0.99}}, ["training.layerwiseLrDecay"]),
+    ({"training": {"layerwiseLrDecay": 1}}, []),
+    *(
+        (
+            {"method": {"type": method}, "training": {"gradientCheckpointing": "always"}} | UNMERGED.get(method, {}),
+            ["training.gradientCheckpointing"] if method == "prefix" else [],
+        )
+        for method in METHODS
+    ),
+    ({"method": {"type": "prefix"}, "training": {"gradientCheckpointing": "never"}} | UNMERGED["prefix"], []),
+    ({"training": {"gradientCheckpointing": "always"}}, []),
+    ({"training": {"neftuneAlpha": 5}}, []),
     ({"scheduling": {"minNodes": 1}}, []),
     ({"scheduling": {"minNodes": 2}}, ["scheduling.minNodes"]),
     ({"scheduling": {"minNodes": 2}, "resources": {}}, ["scheduling.minNodes"]),

@@ -26,7 +26,7 @@ from tuneloop_trainer.engine.settings import EngineSettings, deepspeed_config, z
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_group", "zero3_context"]
 
@@ -39,17 +39,20 @@ _SMALL_GRADIENT = 1 << 16
 class Engine:
     """A model and its AdamW optimizer, spread over the ranks of the process group.
 
-    `model` is in fp32, or was loaded inside `zero3_context`. Raises ConfigError when none of its parameters is trainable.
+    `model` is in fp32, or was loaded inside `zero3_context`. rate_factors: what the learning rate of a parameter is multiplied by, by its name; 1 for all others.
+    Raises ConfigError when no parameter is trainable.
     """
 
-    def __init__(self, model: nn.Module, settings: EngineSettings) -> None:
+    def __init__(
+        self, model: nn.Module, settings: EngineSettings, *, rate_factors: Mapping[str, float] | None = None
+    ) -> None:
         _compute_repeatably()
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
         self.zero_stage = settings.effective_zero_stage
         self.settings = settings
         self._norm = 0.0
         adam = torch.optim.AdamW(
-            _parameter_groups(model, weight_decay=settings.weight_decay),
+            _parameter_groups(model, weight_decay=settings.weight_decay, rate_factors=rate_factors or {}),
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.epsilon,
@@ -85,7 +88,7 @@ class Engine:
         Returns the global L2 norm of the gradient before clipping, summed in fp64. Infinity means that the norm was not finite, and that no parameter was changed.
         """
         for group in self._deepspeed.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["rate_factor"]
         with lost_peers_named("in an optimizer step"):
             if self.zero_stage == 0:
                 _average_gradients([p for _, p in trainable(self.model)], world_size=self.world_size)
@@ -199,15 +202,23 @@ class Engine:
                     parameter.grad.mul_(factor)
 
 
-def _parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, Any]]:
-    """Return two groups: matrices with weight decay, and vectors (biases, weights of norms) without. Raises ConfigError when both are empty."""
-    parameters = [parameter for _, parameter in trainable(model)]
-    if not parameters:
+def _parameter_groups(
+    model: nn.Module, *, weight_decay: float, rate_factors: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return two groups for each factor of the learning rate: matrices with weight decay, and vectors (biases, weights of norms) without.
+
+    Raises ConfigError when no parameter is trainable.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in trainable(model):
+        key = (rate_factors.get(name, 1.0), len(full_shape(parameter)) <= 1)
+        groups.setdefault(key, []).append(parameter)
+    if not groups:
         raise ConfigError("method: it leaves no parameter to train; target modules must name layers of this model")
-    decayed = [parameter for parameter in parameters if len(full_shape(parameter)) > 1]
-    plain = [parameter for parameter in parameters if len(full_shape(parameter)) <= 1]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    return [
+        {"params": groups[factor, is_vector], "weight_decay": 0.0 if is_vector else weight_decay, "rate_factor": factor}
+        for factor, is_vector in sorted(groups)
+    ]
 
 
 @torch.no_grad()

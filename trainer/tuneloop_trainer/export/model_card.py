@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tuneloop_api.contract.results import Measured, TrainResult
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.export.card_facts import Facts
     from tuneloop_trainer.tasks.task import Task
 
@@ -189,11 +190,25 @@ def _training(facts: Facts) -> str:
         ("weight decay", f"{training.weight_decay:g}"),
         ("gradient norm", f"clipped to {training.max_grad_norm:g}" if training.max_grad_norm else "not clipped"),
         ("label smoothing", f"{training.label_smoothing:g}"),
+        *_options(settings),
         ("precision", facts.trained.precision),
         ("token limit", str(resolved.max_tokens)),
         ("seed", str(training.seed)),
     ]
     return "## Training\n\n" + _table(("", ""), rows)
+
+
+def _options(settings: Settings) -> list[tuple[str, str]]:
+    """Return the rows of the options that the job set."""
+    training, balance = settings.training, settings.data.balance
+    rows = (
+        ("class weights", balance.class_weights, balance.class_weights != "none"),
+        ("focal loss", f"gamma {balance.focal_gamma:g}", balance.focal_gamma > 0),
+        ("noise on embeddings (NEFTune)", f"alpha {training.neftune_alpha:g}", training.neftune_alpha > 0),
+        ("learning rate of a layer", f"{training.layerwise_lr_decay:g} of that of the layer above", training.layerwise_lr_decay < 1),
+        ("gradient checkpointing", training.gradient_checkpointing, training.gradient_checkpointing != "never"),
+    )  # fmt: skip
+    return [(name, value) for name, value, is_set in rows if is_set]
 
 
 def _diagnosis(facts: Facts) -> str:

@@ -20,8 +20,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.build import build_for_training
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import task_of
 
@@ -74,13 +75,13 @@ def build_without_weights(folder: Path, settings: Settings, *, labels: Sequence[
 
     labels: class names in the order of their ids. Raises ModelAccessError and ConfigError as training would.
     """
-    task, method = task_of(settings), settings.method
+    task = task_of(settings)
     model = load_model(
         folder, task=task, labels=labels, pad_token_id=0, dropout=settings.training.dropout, seed=0, device="meta"
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name; it concerns nobody here
-        return method_of(method).build(model, method, task=task, seed=0).train()
+        return build_for_training(model, settings, task=task, seed=0)[0].train()
 
 
 def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, precision: Precision) -> ModelShape:
@@ -93,7 +94,10 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
     config: Any = model.config
     attention = config._attn_implementation  # noqa: SLF001  (transformers has no public name)
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
-        kept, freed = _formulas(_faked(model, dtype=_TYPES[precision]), longest=longest or _NO_LIMIT_TOKENS)
+        faked, most = _faked(model, dtype=_TYPES[precision]), longest or _NO_LIMIT_TOKENS
+        kept, freed = _formulas(faked, longest=most)
+        if settings.training.gradient_checkpointing == "always":
+            kept = _with_one_layer(faked, kept, longest=most)
     return ModelShape(
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
@@ -172,6 +176,17 @@ def _formulas(model: nn.Module, *, longest: int) -> tuple[ByteFormula, ByteFormu
     short, long = max(1, longest // 2), longest
     (kept, freed), (kept_long, freed_long) = (_trace(model, tokens=tokens) for tokens in (short, long))
     return _formula(short, long, kept, kept_long), _formula(short, long, freed, freed_long)
+
+
+def _with_one_layer(model: Any, kept: ByteFormula, *, longest: int) -> ByteFormula:
+    """Return what is kept, and the insides of one layer more, which the backward pass computes again. kept: between the layers. The model then keeps all."""
+    layers = sum(isinstance(module, GradientCheckpointingLayer) for module in model.modules())
+    model.activation_checkpointing_disable()
+    whole, _ = _formulas(model, longest=longest)
+    return ByteFormula(
+        per_token=kept.per_token + (whole.per_token - kept.per_token) / max(layers, 1),
+        per_pair=kept.per_pair + (whole.per_pair - kept.per_pair) / max(layers, 1),
+    )
 
 
 def _formula(short: int, long: int, short_bytes: int, long_bytes: int) -> ByteFormula:

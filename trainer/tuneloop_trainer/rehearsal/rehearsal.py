@@ -27,7 +27,7 @@ from tuneloop_trainer.export.exporters.merged import MERGED
 from tuneloop_trainer.export.exporters.onnx_model import ONNX
 from tuneloop_trainer.export.onnx_files import write_checked_onnx
 from tuneloop_trainer.export.parity import Sample, trained_logits
-from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.build import build_for_training
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.rehearsal.choose_model import ChosenModel, choose_model
@@ -178,13 +178,15 @@ def _train(rehearsal: Rehearsal, precision: Precision) -> NDArray[np.float32]:
             warnings.simplefilter(
                 "ignore", FutureWarning
             )  # peft asks transformers by an old name; it concerns nobody here
-            model = method_of(settings.method).build(model, settings.method, task=rehearsal.task, seed=training.seed)
+            model, _ = build_for_training(model, settings, task=rehearsal.task, seed=training.seed)
     with part("in training", gpu=gpu, proven=proven):
         torch.manual_seed(training.seed)
         weights = train(
             model,
             rehearsal.rows,
-            task=rehearsal.task.on(rehearsal.rows.split),
+            task=rehearsal.task.on(rehearsal.rows.split).balanced(
+                rehearsal.rows.split, settings.data.balance, classes=len(resolved.labels)
+            ),
             head=head,
             pad_id=rehearsal.pad_id,
             label_smoothing=training.label_smoothing,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import PrepareResult
     from tuneloop_api.contract.settings import Settings
 
+_OF_THE_MODEL = ("dropout", "neftune_alpha", "layerwise_lr_decay", "gradient_checkpointing")
 _PROGRAMS = ("tuneloop", "torch", "transformers", "peft", "tokenizers", "safetensors", "onnx", "onnxruntime")
 
 
@@ -44,7 +45,8 @@ def rehearsal_digest(settings: Settings, prepared: PrepareResult) -> str:
             "precision": prepared.resolved.precision,
             "task": [settings.task, settings.task_options.to_wire()],
             "method": settings.method.non_defaults(),
-            "training": [training.dropout, training.label_smoothing, training.seed],
+            "training": training.non_defaults(*_OF_THE_MODEL, "label_smoothing", "seed"),
+            "balance": settings.data.balance.non_defaults(),
             "output": settings.output.non_defaults(),
             "gpu": settings.gang.gpus_per_node > 0,
         }

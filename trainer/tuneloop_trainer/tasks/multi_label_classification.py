@@ -25,6 +25,7 @@ from tuneloop_trainer.evaluation.multi_label import (
     paired_labels,
     prior_entropy,
 )
+from tuneloop_trainer.tasks.balance import balanced_labels
 from tuneloop_trainer.tasks.padding import padded_inputs
 from tuneloop_trainer.tasks.task import Batch, CardTexts, EncodedRow, Row
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION, encoded_texts, fit_baselines
@@ -130,6 +131,7 @@ MULTI_LABEL_CLASSIFICATION = replace(
     paired=paired_labels,
     fit_baselines=partial(fit_baselines, _target_labels),
     rival_title="TF-IDF + one linear model a label",
+    balance=balanced_labels,
     features=MULTI_LABEL_FEATURES,
     card=CardTexts(
         title="Multi-label text classification",

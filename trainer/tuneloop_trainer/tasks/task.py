@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tuneloop_trainer.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_api.contract.artifact import TargetScale
+    from tuneloop_api.contract.settings import BalanceSettings
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
@@ -175,6 +178,8 @@ class Task:
     """(task, training split) → the task with the scale of the split's numbers; None: the task takes nothing of the rows. See `on`."""
     target_scale: TargetScale | None = None
     """What `loss_sum` and `target_values` of a fitted task scale by: the model in training gives (number - mean) / std, the published one the number."""
+    balance: Callable[[Task, TokenizedSplit, BalanceSettings, int], Task] | None = None
+    """(task, training split, settings, number of classes) → the task with class weights and focal loss in `loss_sum` and `prior_loss`; None: its targets have no classes."""
     features: TaskFeatures
     """What servers count of the model's answers; the logits that it takes are those of a row's targets."""
     card: CardTexts
@@ -182,6 +187,17 @@ class Task:
     def on(self, train: TokenizedSplit) -> Task:
         """Return the task as training and measuring of a model in training need it. Published models are read by the task itself. Raises DataError."""
         return self if self.fit is None else self.fit(self, train)
+
+    def balanced(self, train: TokenizedSplit, settings: BalanceSettings, *, classes: int) -> Task:
+        """Return the task with the loss that training asks for. Validation losses and metrics stay as they are. Raises ConfigError where no classes could be balanced."""
+        if not settings.non_defaults():
+            return self
+        if self.balance is None:
+            raise ConfigError(
+                f"spec.data.balance: {self.name} has no classes whose targets could count more or less",
+                hint="leave data.balance out",
+            )
+        return self.balance(self, train, settings, classes)
 
     @property
     def hub_id(self) -> str:

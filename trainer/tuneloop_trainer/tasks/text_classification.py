@@ -25,6 +25,7 @@ from tuneloop_trainer.evaluation.classification import (
 )
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.evaluation.predictions import likeliest_class
+from tuneloop_trainer.tasks.balance import balanced_classes
 from tuneloop_trainer.tasks.padding import padded_inputs
 from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Measure, Row, Task
 
@@ -177,6 +178,7 @@ TEXT_CLASSIFICATION = Task(
     fit_baselines=partial(fit_baselines, _target_labels),
     rival="tfidf-linear",
     rival_title="TF-IDF + linear",
+    balance=balanced_classes,
     features=TEXT_CLASSIFICATION_FEATURES,
     card=CardTexts(
         title="Text classification",

@@ -145,6 +145,7 @@ TEXT_REGRESSION = replace(
     rival="tfidf-ridge",
     rival_title="TF-IDF + ridge regression",
     fit=_fit,
+    balance=None,
     features=TEXT_REGRESSION_FEATURES,
     card=CardTexts(
         title="Text regression",

@@ -32,6 +32,7 @@ from tuneloop_trainer.evaluation.spans import (
     span_metrics,
 )
 from tuneloop_trainer.evaluation.word_tags import most_frequent_tags
+from tuneloop_trainer.tasks.balance import balanced_classes
 from tuneloop_trainer.tasks.padding import padded, padded_inputs
 from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
 
@@ -228,6 +229,7 @@ TOKEN_CLASSIFICATION = Task(
     fit_baselines=_fit_baselines,
     rival="most-frequent-tag",
     rival_title="the most frequent tag of each word",
+    balance=balanced_classes,
     features=TOKEN_CLASSIFICATION_FEATURES,
     card=CardTexts(
         title="Token classification",

@@ -20,6 +20,7 @@ from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process
 from tuneloop_trainer.engine.precision import with_precision_of_gang
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.build import build_for_training
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.stage_result import read_result
 from tuneloop_trainer.tasks import task_of
@@ -52,7 +53,9 @@ def set_up(config: RunConfig) -> TrainingRun:
     return TrainingRun(
         config=config,
         prepared=prepared,
-        task=task_of(config.settings).on(splits["train"]),
+        task=task_of(config.settings)
+        .on(splits["train"])
+        .balanced(splits["train"], config.settings.data.balance, classes=len(resolved.labels)),
         method=method_of(config.settings.method),
         splits=splits,
         pad_id=pad_id,
@@ -118,9 +121,9 @@ def _engine(config: RunConfig, prepared: PrepareResult, *, pad_id: int) -> Engin
             dropout=training.dropout,
             seed=training.seed,
         )
-    origin, method = model.head_origin, config.settings.method
-    model = method_of(method).build(model, method, task=task, seed=training.seed)
-    engine = Engine(model.train(), settings)
+    origin = model.head_origin
+    model, factors = build_for_training(model, config.settings, task=task, seed=training.seed)
+    engine = Engine(model.train(), settings, rate_factors=factors)
     if engine.rank == 0:
         LOG.info("head: %s", origin)
     return engine

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import DataUri, Duration, ModelUri, Name, positive_duration
+from tuneloop_api.v1alpha1.fine_tune_job.balance import Balance
 from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only
@@ -256,6 +257,9 @@ class Data(SpecModel):
     allow_missing_classes: bool | None = None
     """Whether validation and test may have no row of a class. Nothing is measured of such a class, and the best checkpoint may be one that does not know it; the training split
     has rows of every class in any case. Default: false, the job fails and names the class."""
+    balance: Balance | None = None
+    """What rare classes and hard targets count in the loss. Applies only to `task: text-classification` with classes or labels, and `token-classification`. Default: every target
+    counts alike. For example `{classWeights: balanced}`."""
 
     rules = (
         Rule(

@@ -35,6 +35,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
+from tuneloop_api.v1alpha1.fine_tune_job.training_options import training_option_rules
 from tuneloop_api.v1alpha1.pods import PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
@@ -215,6 +216,7 @@ class FineTuneJobSpec(PodOptions):
             holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
         *task_rules(),
+        *training_option_rules(),
         Rule(
             field="scheduling.minNodes",
             message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",

@@ -173,6 +173,14 @@ class Training(SpecModel):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Part of the probability that the loss spreads over all classes alike, at least 0 and less than 1. Not for `problemType: multi-label` or `regression`.
     Default: 0, none. For example `0.1`."""
+    neftune_alpha: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Size of the noise that training adds to the embeddings of a text's tokens (NEFTune), 0 to 100. Default: 0, none. For example `5`."""
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Factor by which the learning rate falls from each layer to the one below, from the head down to the embeddings: more than 0 and at most 1. Applies only to
+    `method.type: full` and `bitfit`. Default: 1, all layers learn alike. For example `0.9`."""
+    gradient_checkpointing: Literal["always", "never"] | None = None
+    """Whether the backward pass computes the insides of layers again in place of keeping them: this takes much less memory for activations and more time, and gives the same
+    model. Default: `never`."""
     evaluate_every: EvaluateEvery | None = None
     """How often the validation split is measured: either `steps` or `epochs`. Default: every epoch. For example `{steps: 100}`."""
     early_stopping: EarlyStopping | None = None

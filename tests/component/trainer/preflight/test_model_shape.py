@@ -17,6 +17,7 @@ from transformers import BertConfig, BertModel
 
 from tuneloop_api.combinations.table import PROMPTS
 from tuneloop_trainer.methods import method_of
+from tuneloop_trainer.models.gradient_checkpointing import checkpoint_gradients
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.models.trace import ModelShape, build_without_weights, shape_of
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
@@ -37,8 +38,8 @@ def folder(tmp_path_factory) -> Path:
     return tiny_bert(tmp_path_factory.mktemp("model"))
 
 
-def shape(tmp_path: Path, folder: Path, method: dict[str, Any], *, gpus: int = 0) -> ModelShape:
-    settings = run_config(tmp_path, model=folder, method=method, gang={"gpusPerNode": gpus}).settings
+def shape(tmp_path: Path, folder: Path, method: dict[str, Any], *, gpus: int = 0, **training: Any) -> ModelShape:
+    settings = run_config(tmp_path, model=folder, method=method, gang={"gpusPerNode": gpus}, training=training).settings
     model = build_without_weights(folder, settings, labels=LABELS)
     longest = 64 - method_of(settings.method).reserves(settings.method)
     return shape_of(model, settings, longest=longest, precision="fp32")
@@ -80,6 +81,21 @@ def test_parameters_are_counted_as_they_are_trained(tmp_path, folder, method):
 def test_what_the_forward_pass_keeps_is_what_autograd_keeps(tmp_path, folder, method, rows, tokens):
     planned = shape(tmp_path, folder, method).kept.bytes_for(rows=rows, tokens=tokens)
     assert planned == pytest.approx(kept_bytes(real(tmp_path, folder, method), rows=rows, tokens=tokens), rel=0.02)
+
+
+@pytest.mark.parametrize("method", [{"type": "full"}, {"type": "lora", "rank": 4}], ids=str)
+def test_with_gradient_checkpointing_the_insides_of_one_layer_alone_are_kept(tmp_path, folder, method):
+    layers, size = 2, {"rows": 8, "tokens": 56}
+    model = real(tmp_path, folder, method)
+    whole = kept_bytes(model, **size)
+    checkpoint_gradients(model, "always")
+    between = kept_bytes(model, **size)
+    planned = shape(tmp_path, folder, method, gradientCheckpointing="always").kept.bytes_for(**size)
+    assert between < whole / 4
+    expected = between + (whole - between) / layers
+    assert planned == pytest.approx(
+        expected, rel=0.1
+    )  # autograd does not see the inputs of layers, which are kept, too
 
 
 def test_the_fused_attention_of_a_gpu_keeps_no_probabilities(tmp_path, folder):

@@ -68,16 +68,27 @@ def test_what_deepspeed_is_asked_for(changes, expected):
 
 def test_matrices_decay_and_vectors_do_not():
     layer = torch.nn.Linear(2, 3)
-    assert _parameter_groups(layer, weight_decay=0.1) == [
-        {"params": [layer.weight], "weight_decay": 0.1},
-        {"params": [layer.bias], "weight_decay": 0.0},
+    assert _parameter_groups(layer, weight_decay=0.1, rate_factors={}) == [
+        {"params": [layer.weight], "weight_decay": 0.1, "rate_factor": 1.0},
+        {"params": [layer.bias], "weight_decay": 0.0, "rate_factor": 1.0},
     ]
     layer.bias.requires_grad = False
-    assert [group["weight_decay"] for group in _parameter_groups(layer, weight_decay=0.1)] == [0.1]
+    assert [group["weight_decay"] for group in _parameter_groups(layer, weight_decay=0.1, rate_factors={})] == [0.1]
     assert [name for name, _ in trainable(layer)] == ["weight"]
     layer.weight.requires_grad = False
     with pytest.raises(ConfigError, match="method: it leaves no parameter to train"):
-        _parameter_groups(layer, weight_decay=0.1)
+        _parameter_groups(layer, weight_decay=0.1, rate_factors={})
+
+
+def test_each_factor_of_the_learning_rate_has_groups_of_its_own():
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1), torch.nn.Linear(1, 1, bias=False))
+    groups = _parameter_groups(net, weight_decay=0.1, rate_factors={"0.weight": 0.25, "0.bias": 0.25, "2.weight": 0.25})
+    assert groups == [
+        {"params": [net[0].weight, net[2].weight], "weight_decay": 0.1, "rate_factor": 0.25},
+        {"params": [net[0].bias], "weight_decay": 0.0, "rate_factor": 0.25},
+        {"params": [net[1].weight], "weight_decay": 0.1, "rate_factor": 1.0},
+        {"params": [net[1].bias], "weight_decay": 0.0, "rate_factor": 1.0},
+    ]
 
 
 def test_the_shape_of_a_parameter_that_is_elsewhere_is_known():

@@ -11,6 +11,9 @@ from prepared_runs import training_run, write_run
 from safetensors.numpy import load_file
 from transformers import BertConfig, RobertaConfig, RobertaForSequenceClassification
 
+from tuneloop_api.contract.run_config import RunConfig
+from tuneloop_api.wire.model import changed
+
 STEPS = 20
 ALL_CELLS = [(ranks, zero_stage) for ranks in (1, 2, 3) for zero_stage in (0, 1, 2, 3)]
 
@@ -31,8 +34,7 @@ def write_cell(folder: Path, ranks: int, zero_stage: int, *, tiny_model: Path, d
         training=training | settings.pop("training", {}),
         gang={"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks},
         deepspeed={"stage": zero_stage},
-        checkpoint={"everySteps": 100},
-        **{"method": {"type": "full"}} | settings,
+        **{"method": {"type": "full"}, "checkpoint": {"everySteps": 100}} | settings,
     )
     return write_run(config, folder / "run.json")
 
@@ -55,17 +57,25 @@ def weights_of(run_json: Path) -> dict:
     return load_file(run_json.parent / "job" / "weights" / "trainable.safetensors")
 
 
+OPTIONS = {
+    "data": {"train": [{"uri": "file:///train.csv"}], "balance": {"classWeights": "balanced", "focalGamma": 2.0}},
+    "training": {"layerwiseLrDecay": 0.5, "neftuneAlpha": 5.0, "gradientCheckpointing": "always"},
+}
+"""All that changes the loss, the model in training, or the learning rates of its layers."""
+
+
 @pytest.mark.parametrize(
     ("method", "cells"),
     [
         pytest.param("full", [(1, 0), (2, 2), (3, 1), (2, 3)], id="full"),
+        pytest.param("options", [(1, 0), (2, 2), (3, 1), (2, 3)], id="full, with options"),
         pytest.param("lora", [(1, 1), (2, 2)], id="lora"),
         # adapters in slices are trained by test_a_head_in_the_files_keeps_its_rows_in_slices_too
         pytest.param("lora", [(1, 1), (2, 3)], id="lora in slices", marks=pytest.mark.full),
     ],
 )
 def test_the_curves_do_not_depend_on_ranks_and_stages(tmp_path, tiny_model, dataset, method, cells):
-    settings = {"method": {"type": method} | ({"rank": 4} if method == "lora" else {})}
+    settings = {"lora": {"method": {"type": "lora", "rank": 4}}, "options": OPTIONS}.get(method, {})
     runs = [
         write_cell(
             tmp_path / f"w{ranks}z{zero_stage}", ranks, zero_stage, tiny_model=tiny_model, dataset=dataset, **settings
@@ -78,6 +88,21 @@ def test_the_curves_do_not_depend_on_ranks_and_stages(tmp_path, tiny_model, data
         weights, expected = weights_of(run_json), weights_of(runs[0])
         assert weights.keys() == expected.keys()
         assert max(abs(weights[name] - expected[name]).max() for name in weights) < 1e-4
+
+
+def test_a_run_with_options_goes_on_from_a_checkpoint_as_if_nothing_had_been(tmp_path, tiny_model, dataset):
+    saving = {"checkpoint": {"everySteps": 10, "keepLast": 3}, **OPTIONS}
+    unbroken = write_cell(tmp_path / "unbroken", 1, 0, tiny_model=tiny_model, dataset=dataset, **saving)
+    run_gangs([unbroken])
+    expected = weights_of(unbroken)
+    for newest in (tmp_path / "unbroken" / "job" / "checkpoints").glob("step-*20-*"):
+        shutil.rmtree(newest)
+    config = RunConfig.model_validate_json(unbroken.read_bytes())
+    run_gangs([write_run(changed(config, attempt=2), unbroken)])
+    result = json.loads((tmp_path / "unbroken" / "job" / "train.json").read_text())
+    assert (result["startStep"], result["resume"]) == (10, "exact")
+    resumed = weights_of(unbroken)
+    assert all((resumed[name] == expected[name]).all() for name in expected)
 
 
 def test_a_head_in_the_files_keeps_its_rows_in_slices_too(tmp_path, tiny_model, dataset):

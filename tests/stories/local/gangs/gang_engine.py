@@ -27,6 +27,7 @@ def observe_steps(folder: str) -> dict:
         "norms": [_norm_of_first_step(case["zero_stage"]) for case in CASES[:4]],
         "not finite": [_step_from_infinite_loss(case) for case in CASES],
         "decays": [_what_decays(case["zero_stage"]) for case in CASES[:4]],
+        "moves": [_how_far_weights_move(case) for case in CASES],
         "master weights": [_small_updates_add_up(case) for case in CASES[4:]],
         "tied": [_names("tied", case["zero_stage"]) for case in CASES[:4]],
         "buffers": [_names("counting", case["zero_stage"]) for case in CASES[:4]],
@@ -87,6 +88,20 @@ def _what_decays(zero_stage: int) -> list[str]:
     after = engine.trainable_state()
     engine.close()
     return [name for name, value in before.items() if not torch.equal(value, after[name])]
+
+
+def _how_far_weights_move(case: dict) -> dict[str, float]:
+    """Return the farthest move of each parameter at Adam's first step, in learning rates; the inner layer has a factor of 1/4."""
+    torch.manual_seed(1)
+    factors = {"inner.weight": 0.25, "inner.bias": 0.25}
+    engine = Engine(tiny.Net().train(), tiny.settings(**case, weight_decay=0.0), rate_factors=factors)
+    before = engine.trainable_state()
+    x, labels = tiny.rows(0, 0, tokens=False)
+    engine.backward(tiny.loss_sum(tiny.forward(engine, "net", x), labels) / tiny.ROWS)
+    engine.step(learning_rate=1e-3)
+    after = engine.trainable_state()
+    engine.close()
+    return {name: float((after[name] - value).abs().max() / 1e-3) for name, value in before.items()}
 
 
 def _small_updates_add_up(case: dict) -> bool:

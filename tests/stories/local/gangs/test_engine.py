@@ -35,6 +35,19 @@ def test_matrices_decay_and_vectors_do_not(outcome: dict) -> None:
     assert outcome["decays"] == [["inner.weight", "outer.weight"]] * 4
 
 
+def test_each_parameter_learns_at_its_own_rate_on_every_stage(outcome: dict) -> None:
+    expected = {
+        "inner.weight": 0.25,
+        "inner.bias": 0.25,
+        "norm.weight": 1,
+        "norm.bias": 1,
+        "outer.weight": 1,
+        "outer.bias": 1,
+    }
+    for moves in outcome["moves"]:
+        assert moves == pytest.approx(expected, rel=0.01)
+
+
 def test_bf16_trains_fp32_master_weights(outcome: dict) -> None:
     assert outcome["master weights"] == [True] * 3
 

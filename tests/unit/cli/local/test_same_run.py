@@ -33,11 +33,11 @@ TRAINS = """
     data.test.labelRule.above data.test.labelRule.names data.test.labelRule.dropWithin
     data.format data.validate.maxBadFraction data.validate.samples data.maxTokens
     data.split.validation data.split.test data.split.method data.split.stratify data.split.groupBy data.split.seed
-    data.deduplicate.exact data.deduplicate.acrossSplits data.allowMissingClasses
+    data.deduplicate.exact data.deduplicate.acrossSplits data.allowMissingClasses data.balance.classWeights data.balance.focalGamma
     method.type method.rank method.alpha method.dropout method.targetModules method.useDora method.useRslora method.virtualTokens method.freeze
     training.epochs training.maxSteps training.globalBatchSize training.microBatchSize training.learningRate training.scheduler
     training.warmupRatio training.warmupSteps training.weightDecay training.beta1 training.beta2 training.epsilon training.maxGradNorm
-    training.precision training.dropout training.labelSmoothing training.evaluateEvery.steps training.evaluateEvery.epochs
+    training.precision training.dropout training.labelSmoothing training.neftuneAlpha training.layerwiseLrDecay training.gradientCheckpointing training.evaluateEvery.steps training.evaluateEvery.epochs
     training.earlyStopping.metric training.earlyStopping.patience training.earlyStopping.minDelta training.bestMetric training.seed
 """
 """Fields on which the course of training depends: with another value, a checkpoint is of another run."""
@@ -133,6 +133,8 @@ def manifests_with(field):
         base["spec"]["model"]["uri"] = "hf://org/gated"
     if field == "method.virtualTokens":
         base["spec"]["output"] = {"mergeAdapter": False}
+    if field == "training.layerwiseLrDecay":
+        base["spec"]["method"] = {"type": "full"}
     if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
     tokens = {"task": "token-classification"}

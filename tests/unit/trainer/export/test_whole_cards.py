@@ -88,9 +88,21 @@ def full_model_of_the_hub() -> Facts:
     settings = {
         "model": {"uri": "hf://org/name"},
         "task": "text-classification",
-        "data": {"train": [{"uri": f"pvc://demo/part-{number}.csv"} for number in range(7)]},
+        "data": {
+            "train": [{"uri": f"pvc://demo/part-{number}.csv"} for number in range(7)],
+            "balance": {"classWeights": "effective-number", "focalGamma": 0.5},
+        },
         "method": {"type": "full"},
-        "training": {"scheduler": "cosine", "labelSmoothing": 0.1, "beta1": 0.85, "beta2": 0.99, "seed": 7},
+        "training": {
+            "scheduler": "cosine",
+            "labelSmoothing": 0.1,
+            "neftuneAlpha": 5.0,
+            "layerwiseLrDecay": 0.9,
+            "gradientCheckpointing": "always",
+            "beta1": 0.85,
+            "beta2": 0.99,
+            "seed": 7,
+        },
         "output": {"checkpoint": "best"},
     }
     found = [

@@ -75,6 +75,12 @@ def test_what_it_does_not_depend_on_repeats_nothing(tmp_path: Path, change: dict
         {"method": {"rank": 4}},
         {"output": {"mergeAdapter": False}},
         {"training": {"dropout": 0.3}},
+        {"training": {"labelSmoothing": 0.1}},
+        {"training": {"seed": 7}},
+        {"training": {"neftuneAlpha": 5.0}},
+        {"training": {"layerwiseLrDecay": 0.9}},
+        {"training": {"gradientCheckpointing": "always"}},
+        {"data": {"train": [{"uri": "file:///a.csv"}], "balance": {"focalGamma": 2.0}}},
         {"gang": {"gpusPerNode": 1}},
     ],
 )
