@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from tuneloop_trainer.data.tokenize import wrap
 from tuneloop_trainer.dataset.shards import open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
 from tuneloop_trainer.export.rounding import TYPICAL, Differences, compare
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import Precision
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.predictions import Predictions
-    from tuneloop_trainer.tasks.task import Task
+    from tuneloop_trainer.tasks.task import Row, Task
 
 ROWS = 96
 BATCH = 16
@@ -48,8 +49,8 @@ class Sample:
     """The prepared test split."""
     chosen: NDArray[np.int64]
     """Indexes of the rows in the split, [n]."""
-    texts: list[str]
-    """What the model reads, [n]."""
+    rows: list[Row]
+    """[n]"""
     row_of_line: NDArray[np.int64]
     """Row id of each line, [m]."""
     fitted: Task
@@ -84,7 +85,7 @@ def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
         split=split,
         chosen=chosen,
         fitted=task.on(open_split(dataset, "train")),
-        texts=[task.text_of(row) for index, (_, row) in enumerate(read_rows(dataset, "test")) if index in wanted],
+        rows=[row for index, (_, row) in enumerate(read_rows(dataset, "test")) if index in wanted],
         row_of_line=split.rows[test.row_of_target[is_of_chosen]],
         labels=test.labels[is_of_chosen],
         measured=test.values[is_of_chosen],
@@ -107,12 +108,12 @@ def check_parity(
     model: loaded from `folder`, in evaluation mode. trained: logits of the trained weights. precision: of what training measured.
     Raises StageError if the tokenizer, the names of the classes or the logits are not those of the trained model.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, as_text=expected.task.reads_text_alone)
     parts = []
     for start in range(0, len(expected.chosen), BATCH):
         rows = expected.chosen[start : start + BATCH]
-        inputs = tokenizer(expected.texts[start : start + BATCH], truncation=True, padding=True, return_tensors="pt")
-        _check_tokens(inputs, expected.split, rows, folder=folder)
+        read = _read(tokenizer, expected.rows[start : start + BATCH], task=expected.task)
+        _check_tokens(read, expected.split, rows, folder=folder)
         parts.append(_kept(model, expected, rows, pad_token_id=tokenizer.pad_token_id))
     found = np.concatenate(parts)
     from_trained = compare(*expected.comparable(found, trained), precision="fp32")
@@ -157,13 +158,22 @@ def _check_differences(found: Differences, expected: Sample, *, folder: Path, wh
     )
 
 
-def _check_tokens(inputs: Any, split: TokenizedSplit, rows: NDArray[np.int64], *, folder: Path) -> None:
-    lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    for index, ids, length in zip(rows, inputs["input_ids"].tolist(), lengths, strict=True):
+def _read(tokenizer: Any, rows: Sequence[Row], *, task: Task) -> list[list[int]]:
+    """Return the tokens of rows, cut, as the published tokenizer makes them."""
+    if task.reads_text_alone:
+        read: list[list[int]] = tokenizer([task.text_of(row) for row in rows], truncation=True)["input_ids"]
+        return read
+    wrapped = wrap(tokenizer, vocabulary=len(tokenizer))
+    encoded = task.encode(tokenizer, rows, {})
+    return [wrapped.cut(row, tokenizer.model_max_length).input_ids.tolist() for row in encoded]
+
+
+def _check_tokens(read: list[list[int]], split: TokenizedSplit, rows: NDArray[np.int64], *, folder: Path) -> None:
+    for index, ids in zip(rows, read, strict=True):
         expected = split.tokens(int(index)).tolist()
-        if ids[:length] != expected:
+        if ids != expected:
             raise StageError(
                 f"the tokenizer in {folder.name} reads test row {split.rows[index]} otherwise than prepare did: "
-                f"{length} tokens, {len(expected)} are expected; nothing was published",
+                f"{len(ids)} tokens, {len(expected)} are expected; nothing was published",
                 hint="the tokenizer's files do not hold all of its settings; use a model whose tokenizer has a tokenizer.json",
             )

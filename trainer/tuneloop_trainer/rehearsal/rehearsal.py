@@ -218,7 +218,8 @@ def _export(rehearsal: Rehearsal, measured: NDArray[np.float32], precision: Prec
     if MERGED in exporters:
         with part("as the exported model was loaded like the server does", gpu=False):
             labels = rehearsal.prepared.resolved.labels
-            require_answer(artifact / MERGED.folder, expected.texts[0], task=rehearsal.task, labels=labels)
+            text = rehearsal.task.text_of(expected.rows[0])
+            require_answer(artifact / MERGED.folder, text, task=rehearsal.task, labels=labels)
     if ONNX.wanted(inputs):
         with part("as the model was written as onnx", gpu=False):
             write_checked_onnx(artifact, inputs, expected=expected, trained=trained)
@@ -234,7 +235,7 @@ def _sample(rehearsal: Rehearsal, measured: NDArray[np.float32] | None) -> Sampl
         task=task,
         split=rows.split,
         chosen=rows.chosen,
-        texts=rows.texts,
+        rows=rows.rows,
         row_of_line=rows.split.rows[row_of_line[is_picked]],
         fitted=task.on(rows.split),
         labels=task.target_labels(rows.split)[is_picked],

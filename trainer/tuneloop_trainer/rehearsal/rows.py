@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuneloop_trainer.dataset.shards import TokenizedSplit
-    from tuneloop_trainer.tasks.task import Task
+    from tuneloop_trainer.tasks.task import Row, Task
 
 _LOOKED_AT = 2000
 """Rows that are looked at, from the first one on. To read the texts of rows far behind takes long."""
@@ -38,8 +38,8 @@ class PickedRows:
     """The training split."""
     chosen: NDArray[np.int64]
     """Indexes of the rows in the split, in order."""
-    texts: list[str]
-    """What the model reads, of each row."""
+    rows: list[Row]
+    """As the format names their columns."""
 
     @property
     def batches(self) -> list[NDArray[np.int64]]:
@@ -57,7 +57,8 @@ class PickedRows:
 def pick_rows(dataset: Path, *, task: Task, tokenizer: Any) -> PickedRows:
     """Return the longest row, the shortest, the shortest of each of a few labels, and a row whose text holds a special token, where there is one."""
     split = open_split(dataset, "train")
-    texts = [task.text_of(row) for _, row in islice(read_rows(dataset, "train"), _LOOKED_AT)]
+    rows = [row for _, row in islice(read_rows(dataset, "train"), _LOOKED_AT)]
+    texts = [task.text_of(row) for row in rows]
     lengths = split.lengths[: len(texts)]
     picked = {_longest(lengths), int(lengths.argmin())}
     picked |= set(_of_labels(task.target_labels(split), task.lines_per_row(split)[: len(texts)], lengths))
@@ -65,7 +66,7 @@ def pick_rows(dataset: Path, *, task: Task, tokenizer: Any) -> PickedRows:
     if special is not None and lengths[special] <= _MOST_TOKENS:
         picked.add(special)
     chosen = sorted(picked)
-    return PickedRows(split=split, chosen=np.array(chosen, dtype=np.int64), texts=[texts[index] for index in chosen])
+    return PickedRows(split=split, chosen=np.array(chosen, dtype=np.int64), rows=[rows[index] for index in chosen])
 
 
 def _longest(lengths: NDArray[np.int64]) -> int:

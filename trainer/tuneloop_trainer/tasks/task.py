@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_api.contract.artifact import TargetScale
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
@@ -146,6 +147,10 @@ class Task:
     """Row → the text that the model reads."""
     encode: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
     """(fast tokenizer of transformers, rows, class ids by name) → the encoded rows, in the same order."""
+    reads_text_alone: bool = True
+    """Whether the tokenizer makes the model's tokens of `text_of` alone; False: `encode` has its own way, and reads special tokens as such."""
+    with_options: Callable[[Task, Settings], Task] | None = None
+    """(task, settings of the job) → the task with the options that the settings have; None: the task has none."""
     with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None
     """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
@@ -181,7 +186,7 @@ class Task:
     """(test predictions, other choices, class names, bootstrap) → the primary metric of these class ids on the same rows."""
     gain: Callable[[Predictions, NDArray[Any], Sequence[str], Bootstrap], Interval]
     """(test predictions, a baseline's choices, class names, bootstrap) → by how much the primary metric of the model is better than that of the baseline, paired by row."""
-    paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]] | None
+    paired: Callable[[Predictions, NDArray[Any], Sequence[str]], list[PairedScores]] | None
     """(test predictions, another model's choices, class names) → what each row adds to the primary metric of both: of all rows, then of each slice.
     None: its results are not compared with a champion."""
     other_measures: Mapping[str, Measure] = field(default_factory=dict)

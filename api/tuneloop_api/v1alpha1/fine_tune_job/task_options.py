@@ -39,6 +39,9 @@ class TaskOptions(SpecModel):
     label_all_tokens: bool | None = None
     """Whether all tokens of a word learn its tag, and not the first token alone; measurements count words in any case. Applies only to `task: token-classification`.
     Default: false."""
+    loss_on: Literal["auto", "assistant", "completion", "all"] | None = None
+    """Tokens that are learned and measured: `assistant` what the assistant says in conversations, `completion` what follows a prompt, `all` every token. Applies only to
+    `task: text-generation`. Default: `auto`, the answers where the rows have them, and else `all`."""
 
 
 class SpecWithTask(Protocol):
@@ -176,6 +179,7 @@ def task_rules() -> tuple[Rule, ...]:
         _task_option("problem_type", task="text-classification"),
         _task_option("tag_scheme", task="token-classification"),
         _task_option("label_all_tokens", task="token-classification"),
+        _task_option("loss_on", task="text-generation"),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",
