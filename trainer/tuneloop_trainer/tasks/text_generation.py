@@ -111,7 +111,7 @@ def _encoded_conversation(tokenizer: Any, conversation: Conversation, *, is_all:
     sizes = bytes_of_tokens(conversation.text, offsets[:, 1].tolist())
     if not ends:
         ids, is_target, sizes = np.append(ids, tokenizer.eos_token_id), np.append(is_target, True), np.append(sizes, 0)
-    return _row(ids, is_target, sizes)
+    return _row(tokenizer, ids, is_target, sizes)
 
 
 def _encoded_pair(tokenizer: Any, prompt: str, completion: str, *, is_all: bool) -> EncodedRow:
@@ -126,7 +126,7 @@ def _encoded_pair(tokenizer: Any, prompt: str, completion: str, *, is_all: bool)
         np.zeros(1, dtype=np.int32),
     ]
     ids = np.concatenate([given, written, [tokenizer.eos_token_id]])
-    return _row(ids, np.arange(len(ids)) >= (0 if is_all else len(given)), np.concatenate(sizes))
+    return _row(tokenizer, ids, np.arange(len(ids)) >= (0 if is_all else len(given)), np.concatenate(sizes))
 
 
 def _trailing(tokenizer: Any) -> int:
@@ -142,10 +142,11 @@ def _tokens(tokenizer: Any, text: str) -> tuple[NDArray[np.int64], NDArray[np.in
     return np.array(found["input_ids"], dtype=np.int64), offsets
 
 
-def _row(ids: NDArray[np.int64], is_target: NDArray[np.bool_], sizes: NDArray[np.int32]) -> EncodedRow:
-    """Return a row whose columns stand a place before: at each token, the one that follows. Nothing follows the last."""
+def _row(tokenizer: Any, ids: NDArray[np.int64], is_target: NDArray[np.bool_], sizes: NDArray[np.int32]) -> EncodedRow:
+    """Return a row whose columns stand a place before: at each token, the one that follows. Nothing follows the last. A special token is no text, and has no bytes."""
     following = np.where(is_target, ids, IGNORED)
-    columns = {LABELS: np.append(following[1:], IGNORED), BYTES: np.append(sizes[1:], 0)}
+    text_sizes = np.where(np.isin(ids, tokenizer.all_special_ids), 0, sizes)
+    columns = {LABELS: np.append(following[1:], IGNORED), BYTES: np.append(text_sizes[1:], 0)}
     return EncodedRow(
         input_ids=ids.astype(np.int32),
         token_columns={name: column.astype(np.int32) for name, column in columns.items()},
