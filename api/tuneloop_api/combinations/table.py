@@ -108,6 +108,14 @@ REFUSED: tuple[Refused, ...] = (
         advice="use method.type: prefix or lora",
     ),
     Refused(
+        field="task",
+        methods=METHODS,
+        tasks=("text-generation",),
+        families=("encoder", "encoder-decoder"),
+        reason="text-generation works with decoders alone: an encoder reads what follows a token, and an encoder-decoder writes a second text",
+        advice="use a decoder such as gpt2, llama, qwen3, mistral or gemma",
+    ),
+    Refused(
         field="method.type",
         methods=PROMPTS,
         tasks=("text-generation",),

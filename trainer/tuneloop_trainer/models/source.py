@@ -43,6 +43,7 @@ _POSITIONS_AFTER_PADDING = frozenset(
         "mpnet",
         "roberta",
         "roberta-prelayernorm",
+        "trocr",
         "xlm-roberta",
         "xlm-roberta-xl",
         "xmod",
