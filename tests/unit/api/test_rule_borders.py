@@ -188,7 +188,44 @@ OF_LANGUAGE = ("perplexity", "bits_per_byte")
 READ = {"uri": "pvc://models/reviews.csv"}
 RULED = READ | {"labelRule": {"above": 0, "names": ["a", "b"]}}
 COMPARED: Given = {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}
+WRITES: Given = {"task": "text-generation"}
 SPECS: list[tuple[Given, list[str]]] = [
+    (WRITES, []),
+    *(
+        (
+            WRITES | {"taskOptions": {"lossOn": loss}, "data": {"train": [READ]} | form},
+            [] if fits else ["taskOptions.lossOn"],
+        )
+        for form, allowed in (
+            ({}, {"auto", "assistant", "all"}),
+            ({"format": "auto"}, {"auto", "assistant", "all"}),
+            ({"format": "messages"}, {"auto", "assistant", "all"}),
+            ({"format": "prompt-completion"}, {"auto", "completion", "all"}),
+            ({"format": "text"}, {"auto", "all"}),
+        )
+        for loss in ("auto", "assistant", "completion", "all")
+        for fits in [loss in allowed]
+    ),
+    ({"taskOptions": {"lossOn": "all"}}, ["taskOptions.lossOn"]),
+    (WRITES | {"model": {"uri": "hf://a/b", "chatTemplate": "{{ messages }}"}}, []),
+    ({"model": {"uri": "hf://a/b", "chatTemplate": "{{ messages }}"}}, ["model.chatTemplate"]),
+    *(
+        (WRITES | given, [field])
+        for given, field in (
+            ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
+            ({"data": {"train": [READ], "allowMissingClasses": True}}, "data.allowMissingClasses"),
+            ({"data": {"train": [READ], "split": {"method": "random", "stratify": True}}}, "data.split.stratify"),
+            ({"output": {"formats": ["safetensors", "onnx"]}}, "output.formats"),
+            (COMPARED, "evaluation.compareWith"),
+            ({"training": {"bestMetric": "span_f1"}}, "training.bestMetric"),
+        )
+    ),
+    *((WRITES | {"training": {"bestMetric": metric}}, []) for metric in (*OF_LANGUAGE, *OF_ALL)),
+    *((WRITES | {"method": {"type": method}}, []) for method in ("full", "lora", "ia3", "bitfit")),
+    *(
+        (WRITES | {"method": {"type": method}, "output": {"mergeAdapter": False}}, ["method.type"])
+        for method in ("prefix", "prompt", "p-tuning")
+    ),
     ({"output": {"mergeAdapter": False}}, []),
     ({"output": {"mergeAdapter": False}, "method": {}}, []),
     ({"output": {"mergeAdapter": False}, "method": {"type": "lora"}}, []),
