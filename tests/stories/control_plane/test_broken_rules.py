@@ -167,7 +167,6 @@ BROKEN_RULES = [
             ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify"),
             ({"data": {"train": [TRAIN], "allowMissingClasses": True}}, "data.allowMissingClasses"),
             ({"output": {"formats": ["onnx"]}}, "output.formats"),
-            ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
         )),
     )),
     *((FineTuneJob, {"taskOptions": {"problemType": "multi-label"}} | given, f"spec.{field}: Forbidden: {why}") for given, field, why in (

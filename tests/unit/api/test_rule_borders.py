@@ -191,6 +191,7 @@ COMPARED: Given = {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}
 WRITES: Given = {"task": "text-generation"}
 SPECS: list[tuple[Given, list[str]]] = [
     (WRITES, []),
+    (WRITES | COMPARED, []),
     *(
         (
             WRITES | {"taskOptions": {"lossOn": loss}, "data": {"train": [READ]} | form},
@@ -216,7 +217,6 @@ SPECS: list[tuple[Given, list[str]]] = [
             ({"data": {"train": [READ], "allowMissingClasses": True}}, "data.allowMissingClasses"),
             ({"data": {"train": [READ], "split": {"method": "random", "stratify": True}}}, "data.split.stratify"),
             ({"output": {"formats": ["safetensors", "onnx"]}}, "output.formats"),
-            (COMPARED, "evaluation.compareWith"),
             ({"training": {"bestMetric": "span_f1"}}, "training.bestMetric"),
         )
     ),

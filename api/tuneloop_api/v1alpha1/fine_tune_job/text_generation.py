@@ -47,12 +47,6 @@ def text_generation_rules() -> tuple[Rule, ...]:
             ),
             why="an ONNX file has no cache of keys and values, and would compute the whole text again for each token; safetensors is allowed",
         ),
-        _without(
-            "evaluation.compareWith",
-            given="has(self.evaluation) && has(self.evaluation.compareWith)",
-            holds=lambda spec: spec.evaluation is None or spec.evaluation.compare_with is None,
-            why="margins are points of a share, and bits per byte are none",
-        ),
     )
 
 
