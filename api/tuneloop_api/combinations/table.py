@@ -14,7 +14,7 @@ PROMPTS = ("prefix", "prompt", "p-tuning")
 """Methods that train virtual tokens before each text. No weight of the base model could hold these: they are published as adapters alone."""
 ADAPTERS = ("lora", "ia3", *PROMPTS)
 """Methods whose trained weights lie beside those of the base model."""
-TASKS = ("text-classification", "token-classification")
+TASKS = ("text-classification", "token-classification", "text-generation")
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 ZERO_STAGES = (0, 1, 2, 3)
 PRECISIONS = ("fp32", "bf16")
@@ -106,6 +106,21 @@ REFUSED: tuple[Refused, ...] = (
         tasks=("token-classification",),
         reason="must not be prompt or p-tuning with task: token-classification: the model would answer for the virtual tokens, too, and the answers of words would be off by as many",
         advice="use method.type: prefix or lora",
+    ),
+    Refused(
+        field="task",
+        methods=METHODS,
+        tasks=("text-generation",),
+        families=("encoder", "encoder-decoder"),
+        reason="text-generation works with decoders alone: an encoder reads what follows a token, and an encoder-decoder writes a second text",
+        advice="use a decoder such as gpt2, llama, qwen3, mistral or gemma",
+    ),
+    Refused(
+        field="method.type",
+        methods=PROMPTS,
+        tasks=("text-generation",),
+        reason="prefix, prompt and p-tuning do not work with task: text-generation: virtual tokens are published as an adapter alone, and text is written by a whole model",
+        advice="use method.type: lora, ia3 or full",
     ),
     Refused(
         field="method.type",

@@ -30,6 +30,8 @@ class ModelSettings(SettingsBlock):
     uri: str
     revision: str | None = None
     labels: list[str] | None = None
+    chat_template: str | None = None
+    """Jinja template of conversations; None: that of the tokenizer."""
 
 
 class ColumnSettings(SettingsBlock):
@@ -39,6 +41,9 @@ class ColumnSettings(SettingsBlock):
     label: str = "label"
     tokens: str = "tokens"
     tags: str = "tags"
+    messages: str = "messages"
+    prompt: str = "prompt"
+    completion: str = "completion"
 
 
 class LabelRuleSettings(SettingsBlock):
@@ -107,7 +112,9 @@ class DataSettings(SettingsBlock):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
-    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] = "auto"
+    format: Literal[
+        "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion"
+    ] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
@@ -124,6 +131,7 @@ class TaskOptionSettings(SettingsBlock):
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
     label_all_tokens: bool = False
     """Training rows have a target at all tokens of a word, not at the first alone."""
+    loss_on: Literal["auto", "assistant", "completion", "all"] = "auto"
 
 
 class MethodSettings(SettingsBlock):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DISCORDANT = 0.1
 """Of two models on the same labelled rows: one row in ten is right in one of them alone."""
+_VARYING = {"token-classification": "F1 of spans", "text-generation": "number of bits per byte"}
 WORSE_BY = (0.01, 0.02, 0.05)
 GAINS = (0.01, 0.02, 0.03)
 _LEVELS = Levels(fail=LEVEL, promote=LEVEL)
@@ -28,8 +29,8 @@ def comparison_notes(spec: FineTuneJobSpec, rows: Mapping[str, int]) -> Iterator
     if given is None:
         return
     if spec.task_id != "text-classification":
-        f1 = "F1 of spans" if spec.task == "token-classification" else "micro F1 of several labels"
-        yield f"compareWith: how often it decides is not known before: the {f1} varies with the rows"
+        metric = _VARYING.get(spec.task, "micro F1 of several labels")
+        yield f"compareWith: how often it decides is not known before: the {metric} varies with the rows"
         return
     if spec.training and spec.training.best_metric == "macro_f1":
         yield "compareWith, by macro_f1 as training.bestMetric: how often it decides is not known before: it varies with the classes' shares and with what is confused"

@@ -153,6 +153,22 @@ BROKEN_RULES = [
     (FineTuneJob, {"training": {"bestMetric": "span_f1"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"training": {"earlyStopping": {"metric": "span_recall"}}}, "spec.training.earlyStopping.metric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"task": "token-classification", "taskOptions": {"problemType": "multi-label"}}, "spec.taskOptions.problemType: Forbidden: applies only to task: text-classification"),
+    (FineTuneJob, {"taskOptions": {"lossOn": "all"}}, "spec.taskOptions.lossOn: Forbidden: applies only to task: text-generation"),
+    (FineTuneJob, {"model": {"uri": "hf://a/b", "chatTemplate": "{{ messages }}"}}, "spec.model.chatTemplate: Forbidden: applies only to task: text-generation"),
+    (FineTuneJob, {"training": {"bestMetric": "perplexity"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
+    (FineTuneJob, {"training": {"earlyStopping": {"metric": "bits_per_byte"}}}, "spec.training.earlyStopping.metric: Forbidden: must be a metric of the task"),
+    *((FineTuneJob, {"task": "text-generation"} | given, f"spec.{field}: {why}") for given, field, why in (
+        ({"training": {"bestMetric": "macro_f1"}}, "training.bestMetric", "Forbidden: must be a metric of the task"),
+        ({"taskOptions": {"lossOn": "completion"}}, "taskOptions.lossOn", "Invalid value: must be a part that the rows have"),
+        ({"taskOptions": {"lossOn": "assistant"}, "data": {"train": [TRAIN], "format": "text"}}, "taskOptions.lossOn", "Invalid value: must be a part that the rows have"),
+        ({"method": {"type": "prefix"}, "output": {"mergeAdapter": False}}, "method.type", "Forbidden: prefix, prompt and p-tuning do not work with task: text-generation"),
+        *((given, field, "Forbidden: cannot be combined with task: text-generation") for given, field in (
+            ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
+            ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify"),
+            ({"data": {"train": [TRAIN], "allowMissingClasses": True}}, "data.allowMissingClasses"),
+            ({"output": {"formats": ["onnx"]}}, "output.formats"),
+        )),
+    )),
     *((FineTuneJob, {"taskOptions": {"problemType": "multi-label"}} | given, f"spec.{field}: Forbidden: {why}") for given, field, why in (
         ({"training": {"bestMetric": "mcc"}}, "training.bestMetric", "must be a metric of the problem type"),
         ({"training": {"earlyStopping": {"metric": "mcc"}}}, "training.earlyStopping.metric", "must be a metric of the problem type"),

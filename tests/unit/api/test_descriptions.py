@@ -47,6 +47,7 @@ NEEDS: dict[str, Node] = {
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
     "spec.training.layerwiseLrDecay": {"spec.method.type": "full"},
     "spec.taskOptions": {"spec.task": "token-classification"},
+    "spec.model.chatTemplate": {"spec.task": "text-generation"},
     "spec.rollout.gates[0].compare": {"spec.rollout.gates[0].query": "a{b='{{revision}}'}"},
     "spec.rollout.shadow": {"spec.rollout.strategy": "Shadow"},
     "spec.rollout.shadow.percent": {"spec.rollout.strategy": "Shadow"},

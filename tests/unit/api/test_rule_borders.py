@@ -187,10 +187,48 @@ TOKENS = {"task": "token-classification"}
 SEVERAL: Given = {"taskOptions": {"problemType": "multi-label"}}
 NUMBERS: Given = {"taskOptions": {"problemType": "regression"}}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
+OF_LANGUAGE = ("perplexity", "bits_per_byte")
 READ = {"uri": "pvc://models/reviews.csv"}
 RULED = READ | {"labelRule": {"above": 0, "names": ["a", "b"]}}
 COMPARED: Given = {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}
+WRITES: Given = {"task": "text-generation"}
 SPECS: list[tuple[Given, list[str]]] = [
+    (WRITES, []),
+    (WRITES | COMPARED, []),
+    *(
+        (
+            WRITES | {"taskOptions": {"lossOn": loss}, "data": {"train": [READ]} | form},
+            [] if fits else ["taskOptions.lossOn"],
+        )
+        for form, allowed in (
+            ({}, {"auto", "assistant", "all"}),
+            ({"format": "auto"}, {"auto", "assistant", "all"}),
+            ({"format": "messages"}, {"auto", "assistant", "all"}),
+            ({"format": "prompt-completion"}, {"auto", "completion", "all"}),
+            ({"format": "text"}, {"auto", "all"}),
+        )
+        for loss in ("auto", "assistant", "completion", "all")
+        for fits in [loss in allowed]
+    ),
+    ({"taskOptions": {"lossOn": "all"}}, ["taskOptions.lossOn"]),
+    (WRITES | {"model": {"uri": "hf://a/b", "chatTemplate": "{{ messages }}"}}, []),
+    ({"model": {"uri": "hf://a/b", "chatTemplate": "{{ messages }}"}}, ["model.chatTemplate"]),
+    *(
+        (WRITES | given, [field])
+        for given, field in (
+            ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
+            ({"data": {"train": [READ], "allowMissingClasses": True}}, "data.allowMissingClasses"),
+            ({"data": {"train": [READ], "split": {"method": "random", "stratify": True}}}, "data.split.stratify"),
+            ({"output": {"formats": ["safetensors", "onnx"]}}, "output.formats"),
+            ({"training": {"bestMetric": "span_f1"}}, "training.bestMetric"),
+        )
+    ),
+    *((WRITES | {"training": {"bestMetric": metric}}, []) for metric in (*OF_LANGUAGE, *OF_ALL)),
+    *((WRITES | {"method": {"type": method}}, []) for method in ("full", "lora", "ia3", "bitfit")),
+    *(
+        (WRITES | {"method": {"type": method}, "output": {"mergeAdapter": False}}, ["method.type"])
+        for method in ("prefix", "prompt", "p-tuning")
+    ),
     ({"output": {"mergeAdapter": False}}, []),
     ({"output": {"mergeAdapter": False}, "method": {}}, []),
     ({"output": {"mergeAdapter": False}, "method": {"type": "lora"}}, []),
@@ -342,7 +380,7 @@ def test_a_rule_over_blocks_of_the_spec_calls_one_field_wrong(fields: Given, wro
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
-@pytest.mark.parametrize("metric", [*OF_TEXTS, *OF_TOKENS, *OF_ALL])
+@pytest.mark.parametrize("metric", [*OF_TEXTS, *OF_TOKENS, *OF_LANGUAGE, *OF_ALL])
 def test_a_metric_is_named_only_for_its_task(metric: str, task: str) -> None:
     fits = metric in {*OF_ALL, *(OF_TEXTS if task == "text-classification" else OF_TOKENS)}
     spec = GOOD[JOB] | {"task": task}

@@ -22,9 +22,21 @@ _MENDING = {
     BadReason.NOT_A_LABEL: "give each text one label; for lists of labels set taskOptions.problemType: multi-label",
     BadReason.NOT_A_LIST: 'give each text a list of labels, such as ["joy", "love"] or [] (in a cell of CSV: "[""joy"", ""love""]"); for one label a text leave taskOptions.problemType out',
     BadReason.NOT_A_SCORE: "give each text one number with a point, such as 3.5 or -2; for classes leave taskOptions.problemType out",
+    BadReason.NOT_MESSAGES: 'give each row a list of messages, such as [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello!"}]',
+    BadReason.NO_ASSISTANT: 'give each conversation an answer, {"role": "assistant", "content": …}; for texts without answers set data.format: text',
+    BadReason.EMPTY_COMPLETION: "give each prompt the text that follows it; for texts alone set data.format: text",
     BadReason.TOO_LONG: "shorten these texts, or write one row a line",
 }
-_OF_ALL_ROWS = frozenset({BadReason.NOT_A_LABEL, BadReason.NOT_A_LIST, BadReason.NOT_A_SCORE})
+_OF_ALL_ROWS = frozenset(
+    {
+        BadReason.NOT_A_LABEL,
+        BadReason.NOT_A_LIST,
+        BadReason.NOT_A_SCORE,
+        BadReason.NOT_MESSAGES,
+        BadReason.NO_ASSISTANT,
+        BadReason.EMPTY_COMPLETION,
+    }
+)
 """What `_MENDING` says of these is right also where all rows are bad: the job takes them for rows of another kind."""
 
 

@@ -29,7 +29,7 @@ from tuneloop_trainer.dataset.shards import (
     read_manifest,
 )
 from tuneloop_trainer.evaluation.target_scale import scale_of
-from tuneloop_trainer.models.files import tokenizer_files
+from tuneloop_trainer.models.files import CHAT_TEMPLATE, tokenizer_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -226,8 +226,9 @@ def _as_trained(inputs: Inputs, *, labels: Sequence[str]) -> Callable[[EncodedRo
 
 def _copy_tokenizer(model: Path, folder: Path) -> None:
     folder.mkdir()
-    for path in tokenizer_files(model):
-        shutil.copyfile(path, folder / path.name)
+    for path in [*tokenizer_files(model), model / CHAT_TEMPLATE]:
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)
 
 
 def _tokenizer_facts(model: PretrainedModel, tokenizer: TextTokenizer) -> TokenizerFacts:

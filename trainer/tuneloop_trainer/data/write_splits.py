@@ -78,7 +78,7 @@ def write_splits(
     left_out = {name: len(encoded[name].lengths) - files[name].rows for name in SPLITS}
     if (empty := next((name for name in SPLITS if files[name].rows == 0), None)) is not None:
         raise DataError(
-            f"data.maxTokens: {max_tokens} tokens hold no labelled word of any row of the {empty} split",
+            f"data.maxTokens: {max_tokens} tokens hold nothing to learn of any row of the {empty} split",
             hint="set data.maxTokens higher",
         )
     return WrittenSplits(files=files, table=replace(table, splits=splits), without_target=left_out)

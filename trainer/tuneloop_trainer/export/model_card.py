@@ -48,6 +48,7 @@ _HUB_METRICS = {
     "span_f1": "f1",
     "span_precision": "precision",
     "span_recall": "recall",
+    "perplexity": "perplexity",
 }
 """Names of the Hugging Face Hub."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.export.exporters.exporter import ExportInputs
     from tuneloop_trainer.export.projections import Projections
+    from tuneloop_trainer.tasks.task import Row, Task
 
 SPLIT = "test"
 MOST_ROWS = 10_000
@@ -93,7 +94,9 @@ def _text_values(inputs: ExportInputs, chosen: NDArray[np.int64]) -> Iterator[Va
     """Yield the features of the texts of these rows. What was cut is not kept: a row as long as a cut one is tokenized once more, whole."""
     dataset = Path(inputs.prepared.dataset_path)
     most = inputs.prepared.resolved.max_tokens
-    tokenizer = read_as_text(inputs.tokenizer())
+    tokenizer = inputs.tokenizer()
+    if inputs.task.reads_text_alone:
+        tokenizer = read_as_text(tokenizer)
     count_unknown = counter_of(unknown_ids(tokenizer))
     split, wanted = open_split(dataset, SPLIT), set(chosen.tolist())
     for index, (_, row) in enumerate(read_rows(dataset, SPLIT)):
@@ -104,8 +107,16 @@ def _text_values(inputs: ExportInputs, chosen: NDArray[np.int64]) -> Iterator[Va
             characters=len(text),
             tokens=len(tokens),
             unknown=count_unknown(tokens),
-            truncated=len(tokens) >= most and len(tokenizer(text, verbose=False)["input_ids"]) > most,
+            truncated=len(tokens) >= most and _tokens_of_whole(inputs.task, row, tokenizer) > most,
         )
+
+
+def _tokens_of_whole(task: Task, row: Row, tokenizer: Any) -> int:
+    """Return how many tokens a row has without a cut."""
+    if task.reads_text_alone:
+        return len(tokenizer(task.text_of(row), verbose=False)["input_ids"])
+    (encoded,) = task.encode(tokenizer, [row], {})
+    return len(encoded.input_ids)
 
 
 def _number(name: str, of_rows: Sequence[Values]) -> FeatureProfile | None:

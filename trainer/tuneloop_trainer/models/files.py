@@ -28,7 +28,9 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "sentencepiece.bpe.model",
 )
-
+GENERATION_CONFIG = "generation_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+"""Where newer releases of transformers keep the chat template; earlier ones had it in tokenizer_config.json."""
 _VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
 _CHOICE = "fast_tokenizer_files"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.contained import lies_in, root_of
 from tuneloop_trainer.errors import ConfigError, ModelAccessError
@@ -42,6 +43,7 @@ _POSITIONS_AFTER_PADDING = frozenset(
         "mpnet",
         "roberta",
         "roberta-prelayernorm",
+        "trocr",
         "xlm-roberta",
         "xlm-roberta-xl",
         "xmod",
@@ -70,7 +72,7 @@ class PretrainedModel:
     max_tokens: int | None
     """Longest input; None: no limit."""
     tokenizer: Any
-    """The fast tokenizer; it reads special tokens in a text as text."""
+    """The fast tokenizer, with the chat template of the job; it reads special tokens in a text as text, where the task reads the text alone."""
     tokenizer_digest: str
 
 
@@ -95,7 +97,9 @@ def open_model(
     weights = _check_weights(folder, uri=source.uri)
     config = _load_config(folder, task=task, uri=source.uri)
     check_tokenizer_choice(folder, uri=source.uri)
-    tokenizer = _load_tokenizer(folder, uri=source.uri)
+    tokenizer = _load_tokenizer(folder, as_text=task.reads_text_alone, uri=source.uri)
+    if source.chat_template is not None:
+        tokenizer.chat_template = source.chat_template
     return PretrainedModel(
         path=folder,
         revision=revision or digest_of_files([folder / "config.json", *weights]),
@@ -105,7 +109,7 @@ def open_model(
         vocabulary=getattr(config.get_text_config(), "vocab_size", len(tokenizer)),
         max_tokens=room_for_text(_longest_input(config, tokenizer=tokenizer), reserved=reserved),
         tokenizer=tokenizer,
-        tokenizer_digest=digest_of_files(tokenizer_files(folder)),
+        tokenizer_digest=_tokenizer_digest(folder, tokenizer, task=task),
     )
 
 
@@ -162,7 +166,9 @@ def _load_config(folder: Path, *, task: Task, uri: str) -> Any:
     if model_type not in getattr(modeling_auto, task.architectures):
         raise ModelAccessError(
             f"model.uri: {uri}: models of type {model_type!r} cannot be used for {task.name} ({task.auto_class})",
-            hint="take for example a bert, roberta, modernbert, llama or qwen3 model",
+            hint="take for example a bert, roberta, modernbert, llama or qwen3 model"
+            if task.has_new_head
+            else "take for example a gpt2, llama, qwen3, mistral or gemma model",
         )
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -170,9 +176,15 @@ def _load_config(folder: Path, *, task: Task, uri: str) -> Any:
         raise ModelAccessError(f"model.uri: {uri}: config.json cannot be used: {error}") from error
 
 
-def _load_tokenizer(folder: Path, *, uri: str) -> Any:
+def _tokenizer_digest(folder: Path, tokenizer: Any, *, task: Task) -> str:
+    """Return the digest of the tokenizer's files; where the task may use its chat template, with that."""
+    files = digest_of_files(tokenizer_files(folder))
+    return files if task.reads_text_alone else f"sha256:{digest_of([files, tokenizer.chat_template])}"
+
+
+def _load_tokenizer(folder: Path, *, as_text: bool, uri: str) -> Any:
     try:
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder, as_text=as_text)
     except Exception as error:  # the libraries raise anything for a damaged file, even bare Exception
         raise ModelAccessError(f"model.uri: {uri}: the tokenizer cannot be loaded: {first_line(error)}") from error
     if not tokenizer.is_fast:

@@ -1,4 +1,4 @@
-"""Loads the tokenizer of a model, so that it reads every text as text."""
+"""Loads the tokenizer of a model, as a rule so that it reads every text as text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a folder; a fast one reads special tokens in a text as text. Raises whatever transformers raises."""
+def load_tokenizer(folder: Path, *, as_text: bool = True) -> Any:
+    """Return the tokenizer of a folder. as_text: a fast one reads special tokens in a text as text. Raises whatever transformers raises."""
     from transformers import AutoTokenizer  # noqa: PLC0415  (seconds)
 
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    return read_as_text(tokenizer) if tokenizer.is_fast else tokenizer
+    return read_as_text(tokenizer) if as_text and tokenizer.is_fast else tokenizer
 
 
 def read_as_text(tokenizer: Any) -> Any:

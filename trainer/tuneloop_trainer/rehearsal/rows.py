@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tuneloop_trainer.dataset.shards import TokenizedSplit
-    from tuneloop_trainer.tasks.task import Task
+    from tuneloop_trainer.tasks.task import Row, Task
 
 _LOOKED_AT = 2000
 """Rows that are looked at, from the first one on. To read the texts of rows far behind takes long."""
@@ -38,8 +38,8 @@ class PickedRows:
     """The training split."""
     chosen: NDArray[np.int64]
     """Indexes of the rows in the split, in order."""
-    texts: list[str]
-    """What the model reads, of each row."""
+    rows: list[Row]
+    """As the format names their columns."""
 
     @property
     def batches(self) -> list[NDArray[np.int64]]:
@@ -57,15 +57,16 @@ class PickedRows:
 def pick_rows(dataset: Path, *, task: Task, tokenizer: Any) -> PickedRows:
     """Return the longest row, the shortest, the shortest of each of a few labels, and a row whose text holds a special token, where there is one."""
     split = open_split(dataset, "train")
-    texts = [task.text_of(row) for _, row in islice(read_rows(dataset, "train"), _LOOKED_AT)]
+    rows = [row for _, row in islice(read_rows(dataset, "train"), _LOOKED_AT)]
+    texts = [task.text_of(row) for row in rows]
     lengths = split.lengths[: len(texts)]
     picked = {_longest(lengths), int(lengths.argmin())}
-    picked |= set(_of_labels(task.target_labels(split), split.targets[: len(texts)], lengths))
+    picked |= set(_of_labels(task.target_labels(split), task.lines_per_row(split)[: len(texts)], lengths))
     special = _with_special_token(texts, tokenizer.all_special_tokens)
     if special is not None and lengths[special] <= _MOST_TOKENS:
         picked.add(special)
     chosen = sorted(picked)
-    return PickedRows(split=split, chosen=np.array(chosen, dtype=np.int64), texts=[texts[index] for index in chosen])
+    return PickedRows(split=split, chosen=np.array(chosen, dtype=np.int64), rows=[rows[index] for index in chosen])
 
 
 def _longest(lengths: NDArray[np.int64]) -> int:
@@ -73,9 +74,9 @@ def _longest(lengths: NDArray[np.int64]) -> int:
     return int(bounded.argmax())
 
 
-def _of_labels(labels: NDArray[np.int64], targets: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
-    """Return the shortest row of each of a few labels, or sets of labels. labels: those of the split's targets, as `Task.target_labels` returns them."""
-    row_of_target = np.repeat(np.arange(len(targets)), targets)
+def _of_labels(labels: NDArray[np.int64], lines: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
+    """Return the shortest row of each of a few labels, or sets of labels. labels: as `Task.target_labels` returns them; lines: of each row."""
+    row_of_target = np.repeat(np.arange(len(lines)), lines)
     by_length = np.argsort(lengths[row_of_target], kind="stable")
     _, first = np.unique(labels[: len(row_of_target)][by_length], axis=0, return_index=True)
     rows = row_of_target[by_length][first]

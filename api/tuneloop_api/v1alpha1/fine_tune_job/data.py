@@ -45,6 +45,9 @@ class ModelSource(SpecModel):
     labels: Annotated[list[ClassName], Field(min_length=2, max_length=1000)] | None = None
     """Names of the classes in the order of their ids, no two alike. Rows with another label are bad rows. Default: the distinct labels of the data, sorted.
     For example `[negative, neutral, positive]`."""
+    chat_template: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
+    """Jinja template that makes one text of a conversation, in place of that of the model's tokenizer; it is published with the model. Applies only to `task: text-generation`.
+    Default: that of the tokenizer. For example `"{% for message in messages %}{{ message.content }}{% endfor %}"`."""
 
     rules = (
         applies_only(
@@ -76,6 +79,12 @@ class Columns(SpecModel):
     """Column with the list of words (CSV and TSV: words with spaces between). Default: `tokens`. For example `words`."""
     tags: ColumnName | None = None
     """Column with the list of their tags, such as `B-PER`. Default: `tags`. For example `ner_tags`."""
+    messages: ColumnName | None = None
+    """Column with the conversation: a list of objects with `role` (system, user or assistant) and `content`. Default: `messages`. For example `conversation`."""
+    prompt: ColumnName | None = None
+    """Column with the text that is to be continued. Default: `prompt`. For example `question`."""
+    completion: ColumnName | None = None
+    """Column with its continuation. Default: `completion`. For example `answer`."""
 
 
 class LabelRule(SpecModel):
@@ -102,8 +111,8 @@ class Source(SpecModel):
     """Rows from one file, one folder of files, one saved data set, or the feedback of a deployment."""
 
     uri: DataUri
-    """A `.csv`, `.tsv`, `.jsonl`, `.parquet` or (token classification) `.conll`, `.bio` or `.iob` file, a folder of such files, or a folder written by
-    `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
+    """A `.csv`, `.tsv`, `.jsonl`, `.parquet`, (token classification) `.conll`, `.bio` or `.iob` or (format `text`) `.txt` file, a folder of such files, or a folder
+    written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
     source's side of the texts. For example `pvc://models/reviews.csv`."""
     split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
     """Split to read from a folder of several: one that `datasets.save_to_disk` wrote, or one whose files name their splits. Default: `train`. For example `test`."""
@@ -241,9 +250,14 @@ class Data(SpecModel):
     test: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
     """Sources of the rows for the final measurement, 1 to 64; training never sees them. Default: a fraction of the training rows (`split.test`).
     For example `[{uri: pvc://models/test.csv}]`."""
-    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] | None = None
+    format: (
+        Literal[
+            "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion"
+        ]
+        | None
+    ) = None
     """Format of the rows: `text-label` is a text and its class, `text-labels` a text and the list of its labels, `text-score` a text and a number, `tokens-tags` words
-    and a tag for each. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
+    and a tag for each, `text` a text alone, `messages` a conversation, `prompt-completion` a text and its continuation. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
     split: Split | None = None

@@ -39,6 +39,9 @@ class TaskOptions(SpecModel):
     label_all_tokens: bool | None = None
     """Whether all tokens of a word learn its tag, and not the first token alone; measurements count words in any case. Applies only to `task: token-classification`.
     Default: false."""
+    loss_on: Literal["auto", "assistant", "completion", "all"] | None = None
+    """Tokens that are learned and measured: `assistant` what the assistant says in conversations, `completion` what follows a prompt, `all` every token. Applies only to
+    `task: text-generation`. Default: `auto`, the answers where the rows have them, and else `all`."""
 
 
 class SpecWithTask(Protocol):
@@ -97,9 +100,15 @@ def _metric(spec: SpecWithTask, *, stopping: bool) -> str | None:
     return watched if stopping else training.best_metric
 
 
+def tasks_of(metric: str) -> tuple[str, ...]:
+    """Return the tasks that a metric of `TASK_OF_METRIC` belongs to."""
+    found = TASK_OF_METRIC[metric]
+    return (found,) if isinstance(found, str) else found
+
+
 def _metrics_fit(spec: SpecWithTask, *, stopping: bool) -> bool:
     metric = _metric(spec, stopping=stopping)
-    return metric is None or TASK_OF_METRIC.get(metric, spec.task) == spec.task
+    return metric is None or metric not in TASK_OF_METRIC or spec.task in tasks_of(metric)
 
 
 _PROBLEM_TYPE = "(has(self.taskOptions) ? self.taskOptions.?problemType.orValue('single-label') : 'single-label')"
@@ -150,15 +159,15 @@ def _has_label_rules(data: Data) -> bool:
 
 def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
     """A metric may be named only for the task that it belongs to."""
-    tasks = sorted(set(TASK_OF_METRIC.values()))
+    owners = sorted(set(map(tasks_of, TASK_OF_METRIC)))
     per_task = (
-        f"(self.{field} in {[name for name, owner in TASK_OF_METRIC.items() if owner == task]} && self.task != '{task}')"
-        for task in tasks
+        f"(self.{field} in {[name for name in TASK_OF_METRIC if tasks_of(name) == tasks]} && !(self.task in {list(tasks)}))"
+        for tasks in owners
     )
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification",
+        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; perplexity or bits_per_byte for text-generation",
         cel=f"!({has}) || !({' || '.join(per_task)})",
         holds=lambda spec: _metrics_fit(spec, stopping=stopping),
     )
@@ -170,6 +179,7 @@ def task_rules() -> tuple[Rule, ...]:
         _task_option("problem_type", task="text-classification"),
         _task_option("tag_scheme", task="token-classification"),
         _task_option("label_all_tokens", task="token-classification"),
+        _task_option("loss_on", task="text-generation"),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from ranks import run_ranks
-from tiny_architectures import save_base, save_tokenizer
+from tiny_architectures import save_base, save_tokenizer, save_with_head
 
 from tuneloop_api.combinations.table import METHODS, OPTIONS, PRECISIONS, TASKS, ZERO_STAGES, Combination, refusal
+from tuneloop_trainer.tasks import TASKS as TRAINED
 
 SCRIPT = Path(__file__).with_name("gang_combinations.py")
-VALUES = {"freeze": ["embeddings", r"layer\.0\."]}
+VALUES = {"freeze": ["embeddings|wte", r"layer\.0\.|h\.0\."]}
 """Of options that are no switches."""
 VARIANTS: list[dict[str, Any]] = [
     *({"type": method} for method in METHODS),
@@ -30,7 +31,7 @@ CELLS = {
 }  # fmt: skip
 FEW = [
     "full-text-classification-0-fp32",
-    "lora-token-classification-3-bf16",
+    "lora-text-generation-3-bf16",
     "ia3-text-classification-3-bf16",
     "bitfit-token-classification-1-bf16",
     "prefix-token-classification-3-bf16",
@@ -65,8 +66,10 @@ def all_cells() -> list[Any]:
 @pytest.mark.parametrize("names", [pytest.param(FEW, id="few"), *all_cells()])
 def test_what_the_table_allows_trains_resumes_and_is_published(tmp_path: Path, names: list[str]) -> None:
     cells = {name: CELLS[name] for name in names}
-    save_base(tmp_path / "model", "bert")
-    save_tokenizer(tmp_path / "model")
+    save_base(tmp_path / "bert", "bert")
+    save_with_head(tmp_path / "gpt2", "gpt2", task=TRAINED["text-generation"], labels=())
+    for folder in ("bert", "gpt2"):
+        save_tokenizer(tmp_path / folder)
     given = {"folder": str(tmp_path), "cells": cells}
     deadline = 60.0 + 20.0 * len(cells)
     moved = run_ranks(SCRIPT, "save_cells", world_size=2, deadline=deadline, **given)[0]

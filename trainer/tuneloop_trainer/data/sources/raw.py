@@ -61,6 +61,12 @@ class BadReason(StrEnum):
     OTHER_LENGTH = "not as many tags as tokens"
     IMPOSSIBLE_TAG = "impossible tag"
     UNKNOWN_TAG = "unknown tag"
+    MISSING_MESSAGES = "missing messages"
+    NOT_MESSAGES = "messages are not a list of objects with a role (system, user or assistant) and a text as content"
+    NO_ASSISTANT = "conversation without a turn of the assistant"
+    EMPTY_ANSWER = "empty turn of the assistant"
+    MISSING_PROMPT = "missing prompt"
+    EMPTY_COMPLETION = "empty completion"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,7 @@ def _predictions(
     folder: Path, champion: Champion, sets: list[RowSet], *, inputs: ExportInputs, beat: Callable[[float], None]
 ) -> tuple[list[Predictions], list[Predictions]]:
     """Return the predictions of the exported model, and then those of the champion, for each set."""
-    tokenizer = load_tokenizer(folder / MODEL_FOLDER)
+    tokenizer = load_tokenizer(folder / MODEL_FOLDER, as_text=inputs.task.reads_text_alone)
     splits = _splits(sets, tokenizer, champion, inputs=inputs)
     how: dict[str, Any] = {
         "task": inputs.task,
@@ -146,7 +146,7 @@ def _predictions(
 
 
 def _splits(sets: list[RowSet], tokenizer: Any, champion: Champion, *, inputs: ExportInputs) -> _Splits:
-    other = tokenizer_of(champion)
+    other = tokenizer_of(champion, task=inputs.task)
     label_ids = {label: index for index, label in enumerate(inputs.prepared.resolved.labels)}
     own_splits, other_splits = [], []
     for rows in sets:

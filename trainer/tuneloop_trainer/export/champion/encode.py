@@ -27,10 +27,10 @@ _AT_ONCE = 1024
 """Rows that a tokenizer gets at a time."""
 
 
-def tokenizer_of(champion: Champion) -> Any:
+def tokenizer_of(champion: Champion, *, task: Task) -> Any:
     """Return the champion's tokenizer. Raises ConfigError if its files hold none."""
     try:
-        return load_tokenizer(champion.model)
+        return load_tokenizer(champion.model, as_text=task.reads_text_alone)
     except MemoryError:
         raise
     except Exception as error:  # whatever transformers raises for files that it cannot read

@@ -44,7 +44,10 @@ def _require_same_tokenizer(
     champion: Champion, config: RunConfig, dataset: Path, sets: Sequence[RowSet], labels: Sequence[str]
 ) -> None:
     task, label_ids = task_of(config.settings), {label: index for index, label in enumerate(labels)}
-    tokenizers = load_tokenizer(dataset / TOKENIZER), tokenizer_of(champion)
+    own_tokenizer = load_tokenizer(dataset / TOKENIZER, as_text=task.reads_text_alone)
+    if config.settings.model.chat_template is not None:
+        own_tokenizer.chat_template = config.settings.model.chat_template
+    tokenizers = own_tokenizer, tokenizer_of(champion, task=task)
     for rows in sets:
         own, other = (encode_rows(rows.rows, tokenizer, task=task, label_ids=label_ids) for tokenizer in tokenizers)
         require_same_tokens(own, other, name=rows.name)

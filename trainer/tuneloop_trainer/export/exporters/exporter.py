@@ -51,13 +51,16 @@ class ExportInputs:
         return read_manifest(Path(self.prepared.dataset_path)).tokenizer.pad_token_id
 
     def tokenizer(self) -> Any:
-        """Return the tokenizer that made the training tokens, set to cut, pad, name the inputs and read special tokens as training did."""
+        """Return the tokenizer that made the training tokens, set to cut, pad, name the inputs and read special tokens as training did, with the chat template of the job."""
         tokenizer = AutoTokenizer.from_pretrained(Path(self.prepared.dataset_path) / TOKENIZER, local_files_only=True)
         tokenizer.model_max_length = self.prepared.resolved.max_tokens
-        tokenizer.padding_side = "right"
+        if self.task.reads_text_alone:
+            tokenizer.padding_side = "right"
+        if self.settings.model.chat_template is not None:
+            tokenizer.chat_template = self.settings.model.chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.pad_token_id
-        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": True}
+        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": self.task.reads_text_alone}
         for name, value in kept.items():
             setattr(tokenizer, name, value)
             tokenizer.init_kwargs[name] = value  # transformers writes these fields alone to the files
