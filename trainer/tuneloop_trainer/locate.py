@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.settings import SourceSettings
 
-Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll"]
+Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll", "txt"]
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -28,10 +28,11 @@ FORMATS: dict[str, Format] = {
     ".conll": "conll",
     ".bio": "conll",
     ".iob": "conll",
+    ".txt": "txt",
 }
 _ALLOWED = (
     ".csv, .tsv, .jsonl, .ndjson, .json (one object a line), .parquet, .conll, .bio or .iob (a token and its tag a line), "
-    "or a folder written by datasets.save_to_disk"
+    ".txt (a text a line), or a folder written by datasets.save_to_disk"
 )
 _DESCRIPTIONS = frozenset({"dataset_infos.json", "dataset_info.json"})
 """What `datasets` writes about a data set, beside its rows."""
@@ -123,7 +124,9 @@ def _folder(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]
     found = sorted(
         file.relative_to(path) for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path))
     )
-    files = [file for file in found if file.suffix.lower() in FORMATS and file.name not in _DESCRIPTIONS]
+    known = [file for file in found if file.suffix.lower() in FORMATS and file.name not in _DESCRIPTIONS]
+    tables = [file for file in known if FORMATS[file.suffix.lower()] != "txt"]
+    files = tables or known  # beside a table, a .txt file is a licence or a read-me
     if not files:
         there = ", ".join(file.as_posix() for file in found[:5]) or "nothing"
         raise DataError(f"{field}.uri: no file of {uri} can be read; allowed: {_ALLOWED}; there is {there}")

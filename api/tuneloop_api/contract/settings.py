@@ -100,7 +100,7 @@ class DataSettings(SettingsBlock):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
-    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] = "auto"
+    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags", "text"] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()

@@ -101,8 +101,8 @@ class Source(SpecModel):
     """Rows from one file, one folder of files, one saved data set, or the feedback of a deployment."""
 
     uri: DataUri
-    """A `.csv`, `.tsv`, `.jsonl`, `.parquet` or (token classification) `.conll`, `.bio` or `.iob` file, a folder of such files, or a folder written by
-    `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
+    """A `.csv`, `.tsv`, `.jsonl`, `.parquet`, (token classification) `.conll`, `.bio` or `.iob` or (format `text`) `.txt` file, a folder of such files, or a folder
+    written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
     source's side of the texts. For example `pvc://models/reviews.csv`."""
     split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
     """Split to read from a folder of several: one that `datasets.save_to_disk` wrote, or one whose files name their splits. Default: `train`. For example `test`."""
@@ -240,9 +240,9 @@ class Data(SpecModel):
     test: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
     """Sources of the rows for the final measurement, 1 to 64; training never sees them. Default: a fraction of the training rows (`split.test`).
     For example `[{uri: pvc://models/test.csv}]`."""
-    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] | None = None
+    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags", "text"] | None = None
     """Format of the rows: `text-label` is a text and its class, `text-labels` a text and the list of its labels, `text-score` a text and a number, `tokens-tags` words
-    and a tag for each. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
+    and a tag for each, `text` a text alone. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
     split: Split | None = None

@@ -42,7 +42,7 @@ def test_a_missing_file_shows_its_neighbours(tmp_path):
     assert "reviews.csv" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.csv.gz", "a"])
+@pytest.mark.parametrize("name", ["a.doc", "a.csv.gz", "a"])
 def test_an_unknown_extension_shows_those_that_are_allowed(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(DataError, match=r"no known extension; allowed: .csv, .tsv"):
@@ -50,8 +50,8 @@ def test_an_unknown_extension_shows_those_that_are_allowed(tmp_path, name):
 
 
 def test_a_folder_without_data_says_what_is_there(tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"no file of .* can be read; allowed: .*; there is notes.txt"):
+    (tmp_path / "notes.md").touch()
+    with pytest.raises(DataError, match=r"no file of .* can be read; allowed: .*; there is notes.md"):
         located(tmp_path)
 
 

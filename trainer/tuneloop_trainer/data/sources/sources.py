@@ -9,6 +9,7 @@ from tuneloop_trainer.data.sources.read_conll import read_conll
 from tuneloop_trainer.data.sources.read_delimited import read_delimited
 from tuneloop_trainer.data.sources.read_lines import read_json_lines
 from tuneloop_trainer.data.sources.read_tables import read_arrow, read_parquet
+from tuneloop_trainer.data.sources.read_text import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ _READERS = {
     "parquet": read_parquet,
     "arrow": read_arrow,
     "conll": read_conll,
+    "txt": read_text,
 }
 
 
