@@ -116,6 +116,10 @@ class TaskOptionSettings(SettingsBlock):
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
     label_all_tokens: bool = False
     """Training rows have a target at all tokens of a word, not at the first alone."""
+    mask_probability: float = 0.15
+    """Part of the tokens of a text that is predicted."""
+    whole_word: bool = False
+    """Words are masked whole."""
 
 
 class MethodSettings(SettingsBlock):

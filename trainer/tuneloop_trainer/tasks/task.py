@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_api.contract.artifact import TargetScale
+    from tuneloop_api.contract.settings import TaskOptionSettings
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
@@ -93,6 +94,14 @@ class FitBaselines(Protocol):
     def __call__(self, dataset: Path, *, seed: int, beat: Callable[[float], None]) -> list[Baseline]: ...
 
 
+class CollateForTraining(Protocol):
+    """Returns the batch of rows of the training split. seed: `training.seed`."""
+
+    def __call__(
+        self, split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int, *, seed: int, epoch: int
+    ) -> Batch: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class CardTexts:
     """What the model card says about the task in words."""
@@ -146,10 +155,16 @@ class Task:
     """Row → the text that the model reads."""
     encode: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
     """(fast tokenizer of transformers, rows, class ids by name) → the encoded rows, in the same order."""
+    configure: Callable[[Task, TaskOptionSettings], Task] | None = None
+    """(task, `spec.taskOptions`) → the task with these options; None: the options change nothing of it. See `tasks.task_of`."""
     with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None
     """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
+    with_targets: Callable[[EncodedRow, int], EncodedRow] | None = None
+    """(row after the cut, row id) → the row with its targets; None: `encode` has found them."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
+    collate_for_training: CollateForTraining | None = None
+    """The same for a batch of training, if other targets of a row are drawn for each epoch; a row has as many of them in all. None: `collate`."""
     target_labels: Callable[[TokenizedSplit], NDArray[Any]]
     """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C], or numbers, float64 [M]; or what the sums of each row are of, [N, …]."""
 

@@ -28,6 +28,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource, Source
 from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job.fill_mask import fill_mask_rules
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
@@ -132,9 +133,9 @@ class FineTuneJobSpec(PodOptions):
 
     model: ModelSource
     """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
-    task: Literal["text-classification", "token-classification"]
+    task: Literal["text-classification", "token-classification", "fill-mask"]
     """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes, `token-classification` each word of it, as in named-entity
-    recognition."""
+    recognition. `fill-mask` predicts masked tokens: the model goes on learning from texts without labels, for a job of another task to begin with."""
     task_options: TaskOptions | None = None
     """Settings that some tasks have besides. For example `{tagScheme: iob2}`."""
     data: Data
@@ -215,6 +216,7 @@ class FineTuneJobSpec(PodOptions):
             holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
         *task_rules(),
+        *fill_mask_rules(),
         Rule(
             field="scheduling.minNodes",
             message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",
