@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from typing import Any
 
 import pytest
 from local_manifests import fine_tune_job
@@ -102,12 +103,12 @@ def test_every_field_of_the_spec_is_sorted_in() -> None:
     assert len(TRAINS.split() + PLACES.split() + FREE.split()) == len(LEAVES)
 
 
-OTHER_TASKS = {
-    **dict.fromkeys(("taskOptions.tagScheme", "taskOptions.labelAllTokens"), {"task": "token-classification"}),
-    **dict.fromkeys(
-        ("taskOptions.maskProbability", "taskOptions.wholeWord"),
-        {"task": "fill-mask", "model": {"uri": "pvc://models/a"}},
-    ),
+OF_MASKS: dict[str, Any] = {"task": "fill-mask", "model": {"uri": "pvc://models/a"}}
+OTHER_TASKS: dict[str, dict[str, Any]] = {
+    "taskOptions.tagScheme": {"task": "token-classification"},
+    "taskOptions.labelAllTokens": {"task": "token-classification"},
+    "taskOptions.maskProbability": OF_MASKS,
+    "taskOptions.wholeWord": OF_MASKS,
 }
 """Fields that only a job of another task has, with what such a job has besides."""
 
