@@ -23,8 +23,10 @@ def tiny_masked(folder: Path, architecture: str, *, max_tokens: int = 24, seed: 
     return write_manifest(folder, [], name="masked", max_tokens=max_tokens, temperature=1.0, task="fill-mask")
 
 
-def save_masked(folder: Path, architecture: str, *, max_tokens: int = 24, seed: int = 0) -> Path:
-    """Write a masked language model with random weights, and its tokenizer; returns the folder."""
+def save_masked(
+    folder: Path, architecture: str, *, max_tokens: int = 24, seed: int = 0, std: float | None = 0.35
+) -> Path:
+    """Write a masked language model with random weights, and its tokenizer; returns the folder. std: of all weights; None: as a model begins its training."""
     import torch
     from transformers import AutoConfig, AutoModelForMaskedLM
 
@@ -41,8 +43,8 @@ def save_masked(folder: Path, architecture: str, *, max_tokens: int = 24, seed: 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForMaskedLM.from_config(config).eval()
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.35)
+        for parameter in model.parameters() if std is not None else ():
+            torch.nn.init.normal_(parameter, std=std)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

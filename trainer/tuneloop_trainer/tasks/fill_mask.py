@@ -184,6 +184,7 @@ FILL_MASK = Task(
     formats=("text",),
     text_of=_text_of,
     encode=_encode,
+    special_tokens_in_texts=True,
     configure=_configure,
     with_all_tokens=None,
     with_targets=_with_targets,

@@ -155,6 +155,8 @@ class Task:
     """Row → the text that the model reads."""
     encode: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
     """(fast tokenizer of transformers, rows, class ids by name) → the encoded rows, in the same order."""
+    special_tokens_in_texts: bool = False
+    """Whether clients write special tokens into their texts, such as the mask token: the published tokenizer reads them as such. Texts of rows are text alone in any case."""
     configure: Callable[[Task, TaskOptionSettings], Task] | None = None
     """(task, `spec.taskOptions`) → the task with these options; None: the options change nothing of it. See `tasks.task_of`."""
     with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None

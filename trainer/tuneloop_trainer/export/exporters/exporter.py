@@ -57,7 +57,7 @@ class ExportInputs:
         tokenizer.padding_side = "right"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.pad_token_id
-        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": True}
+        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": not self.task.special_tokens_in_texts}
         for name, value in kept.items():
             setattr(tokenizer, name, value)
             tokenizer.init_kwargs[name] = value  # transformers writes these fields alone to the files
