@@ -226,7 +226,7 @@ class Answerer:
     async def answer(self, texts: Sequence[str], parameters: Any, *, is_traffic: bool) -> list[Answer]:
         """Return the answer for each text. is_traffic: they count as features. Raises RequestError: see `ModelService.answers`."""
         stride = self._task.stride(parameters)
-        rows = await self._compute(texts, partial(self._encode, texts, stride))
+        rows = await self._compute(texts, partial(self._encode_for_answers, texts, stride))
         answers = []
         for index, (text, outputs) in enumerate(zip(texts, rows, strict=True)):
             if index:  # the responses for many long texts take long: other requests get their turn between two texts
@@ -259,6 +259,13 @@ class Answerer:
         for number, outputs in enumerate(rows, start=1):
             _require_numbers([output for _, output in outputs], text=number)
         return rows
+
+    async def _encode_for_answers(self, texts: Sequence[str], stride: int | None) -> list[list[Encoded]]:
+        windows = await self._encode(texts, stride)
+        for number, (first, *_) in enumerate(windows, start=1):
+            if refusal := self._task.refusal(first, self._facts.vocabulary):
+                raise invalid(f"inputs: text {number} {refusal}", field="inputs")
+        return windows
 
     async def _encode_for_embeddings(self, texts: Sequence[str]) -> list[list[Encoded]]:
         windows = await self._encode(texts, None)

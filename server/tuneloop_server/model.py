@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Logits: TypeAlias = NDArray[np.float32]
-    """[C] for a text, or [T, C] for the tokens of a text."""
+    """[C] for a text, [T, C] for the tokens of a text, or [masks, size of the vocabulary] for its mask tokens."""
     Embedding: TypeAlias = NDArray[np.float32]
     """[H]: the mean of the last hidden state over the tokens of a text, divided by its L2 norm."""
     Output: TypeAlias = "Logits | Projected | Embedding"
@@ -100,8 +100,26 @@ class Vocabulary(Protocol):
     def has_subword_prefix(self) -> bool:
         """Whether tokens that continue a word begin with a prefix, such as `##`."""
 
+    @property
+    def pad_id(self) -> int | None:
+        """Id of the token that pads."""
+
+    @property
+    def mask_id(self) -> int | None:
+        """Id of the mask token; None where the task reads none (`Task.answers_at_masks`)."""
+
+    @property
+    def mask_token(self) -> str:
+        """The mask token as it stands in a text; empty where the task reads none."""
+
     def token(self, token_id: int) -> str:
         """Return the token of an id."""
+
+    def text_of(self, ids: Sequence[int], *, with_special_tokens: bool) -> str:
+        """Return the text that ids stand for, as `tokenizer.decode` of transformers has it."""
+
+    def first_id(self, text: str) -> int | None:
+        """Return the id of the token that a text is, or else that of its first token; None if it has none."""
 
     def join(self, tokens: Sequence[str]) -> str:
         """Return the text that tokens stand for."""

@@ -14,7 +14,7 @@ PROMPTS = ("prefix", "prompt", "p-tuning")
 """Methods that train virtual tokens before each text. No weight of the base model could hold these: they are published as adapters alone."""
 ADAPTERS = ("lora", "ia3", *PROMPTS)
 """Methods whose trained weights lie beside those of the base model."""
-TASKS = ("text-classification", "token-classification", "text-generation")
+TASKS = ("text-classification", "token-classification", "text-generation", "fill-mask")
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 ZERO_STAGES = (0, 1, 2, 3)
 PRECISIONS = ("fp32", "bf16")
@@ -121,6 +121,13 @@ REFUSED: tuple[Refused, ...] = (
         tasks=("text-generation",),
         reason="prefix, prompt and p-tuning do not work with task: text-generation: virtual tokens are published as an adapter alone, and text is written by a whole model",
         advice="use method.type: lora, ia3 or full",
+    ),
+    Refused(
+        field="method.type",
+        methods=PROMPTS,
+        tasks=("fill-mask",),
+        reason="must not be prefix, prompt or p-tuning with task: fill-mask: virtual tokens lie beside the model, and a job that goes on from it would read none of what they have learned",
+        advice="use method.type: full or lora",
     ),
     Refused(
         field="method.type",

@@ -132,6 +132,10 @@ class TaskOptionSettings(SettingsBlock):
     label_all_tokens: bool = False
     """Training rows have a target at all tokens of a word, not at the first alone."""
     loss_on: Literal["auto", "assistant", "completion", "all"] = "auto"
+    mask_probability: float = 0.15
+    """Part of the tokens of a text that is predicted."""
+    whole_word: bool = False
+    """Words are masked whole."""
 
 
 class MethodSettings(SettingsBlock):

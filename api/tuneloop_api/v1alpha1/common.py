@@ -14,6 +14,7 @@ from tuneloop_api.wire.model import MessageModel, SpecModel, without_nulls
 from tuneloop_api.wire.quantities import OR_WHOLE_NUMBER
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import (
+    BASE_MODEL_URI,
     CPU,
     DATA_URI,
     DURATION,
@@ -34,6 +35,7 @@ Memory: TypeAlias = Annotated[str, MEMORY.text(most=32), *OR_WHOLE_NUMBER]
 # without `format: duration`: with it the API server (1.36) also takes a list where the text belongs
 Duration: TypeAlias = Annotated[str, DURATION.text(most=32)]
 ModelUri: TypeAlias = Annotated[str, MODEL_URI.text(most=1024)]
+BaseModelUri: TypeAlias = Annotated[str, BASE_MODEL_URI.text(most=1024)]
 FilesUri: TypeAlias = Annotated[str, FILES_URI.text(most=1024)]
 DataUri: TypeAlias = Annotated[str, DATA_URI.text(most=1024)]
 MOST_IMAGE_CHARACTERS = 512

@@ -70,6 +70,11 @@ MODEL_URI = TextFormat(
     allowed=f"must be pvc://CLAIM/PATH, hf://ORG/NAME or, in local mode only, file:///PATH; {_PATH_WORDS}",
     example="hf://FacebookAI/roberta-base",
 )
+BASE_MODEL_URI = TextFormat(
+    pattern=MODEL_URI.pattern.removesuffix(")$") + "|job://[a-z]([-a-z0-9]{0,46}[a-z0-9])?)$",
+    allowed=f"{MODEL_URI.allowed}; or job://NAME for the model of another FineTuneJob",
+    example=MODEL_URI.example,
+)
 FILES_URI = TextFormat(
     pattern=f"^{_FILES}$",
     allowed=f"must be pvc://CLAIM/PATH or, in local mode only, file:///PATH; {_PATH_WORDS}",
@@ -210,7 +215,7 @@ LINE = TextFormat(
 
 TEXT_FORMATS = {
     text_format.pattern: text_format
-    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, FILES_URI, DATA_URI, MOMENT, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, PARAMETER_PATTERN, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
+    for text_format in (NAME, CPU, MEMORY, DURATION, MODEL_URI, BASE_MODEL_URI, FILES_URI, DATA_URI, MOMENT, SUB_PATH, REVISION, SPLIT_NAME, LAYER_NAME, PARAMETER_PATTERN, IMAGE, GPU_RESOURCE, KEY, LABEL_VALUE,
                         VARIABLE_NAME, VARIABLE_VALUE, OBJECT_KEY, VOLUME_NAME, GATE_NAME, MOUNT_PATH, URL_PATH, INTERFACE, HEADER, SERVED_REVISION, DIGEST, LINE,
                         FEATURE_NAME, CRON, TIME_ZONE)
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Addresses of models, data and artifacts: `pvc://CLAIM/PATH`, `file:///PATH` (one machine only), `hf://ORG/NAME`, `feedback://DEPLOYMENT`."""
+"""Addresses of models, data and artifacts: `pvc://CLAIM/PATH`, `file:///PATH` (one machine only), `hf://ORG/NAME`, `feedback://DEPLOYMENT`, `job://NAME`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 CLAIM_SCHEME, FILE_SCHEME, HUB_SCHEME, FEEDBACK_SCHEME = "pvc://", "file://", "hf://", "feedback://"
+JOB_SCHEME = "job://"
 _CLAIM_URI = re.compile(r"pvc://([^/]+)/(.+)")
 
 
@@ -31,3 +32,8 @@ def claim_path(uri: str) -> ClaimPath | None:
 def feedback_deployment(uri: str) -> str | None:
     """Return the ModelDeployment that `feedback://DEPLOYMENT` names; None for another kind of address."""
     return uri.removeprefix(FEEDBACK_SCHEME) if uri.startswith(FEEDBACK_SCHEME) else None
+
+
+def base_job(uri: str) -> str | None:
+    """Return the FineTuneJob that `job://NAME` names; None for another kind of address."""
+    return uri.removeprefix(JOB_SCHEME) if uri.startswith(JOB_SCHEME) else None

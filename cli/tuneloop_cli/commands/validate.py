@@ -17,6 +17,7 @@ from tuneloop_cli.commands.known_objects import known_objects
 from tuneloop_cli.commands.load_arguments import manifests_in
 from tuneloop_cli.commands.loop_problems import loop_verdict
 from tuneloop_cli.exits import Exit, TuneloopExit
+from tuneloop_cli.local.base_models import with_base_model
 from tuneloop_cli.local.errors import ClaimMissing, FolderUnusable, NotAccepted
 from tuneloop_cli.local.feedback_places import places_of
 from tuneloop_cli.local.folders import require_claims
@@ -120,8 +121,13 @@ def _data_verdict(loaded: LoadedManifest, checks: _Checks) -> _Verdict:
     if missing := [name for name in loaded.resource.spec.feedback_deployments if name not in places]:
         # a job that rests reads nothing yet: a template of retraining
         return _Verdict(notes=(f"data: not read, for there is no feedback of {', '.join(missing)} here yet",))
+    try:
+        manifest = with_known_base(loaded.manifest, known=checks.known)
+    except NotAccepted as waits:
+        return _Verdict(notes=(f"model and data: not read: {waits}",))
+    job = FineTuneJob.from_wire(manifest)
     completed = run_trainer(
-        "check", loaded.resource, loaded.manifest, folders=checks.folders, settings=checks.settings, known=checks.known
+        "check", job, manifest, folders=checks.folders, settings=checks.settings, known=checks.known
     )
     if completed.returncode != 0:
         return _Verdict(error_output(completed))
@@ -165,6 +171,12 @@ def trainer_config(
     wire: dict[str, Any] = on_this_machine(config.to_wire(), mounts)
     wire.pop("progress")
     return wire
+
+
+def with_known_base(manifest: dict[str, Any], *, known: Store) -> dict[str, Any]:
+    """Return a job with the address of its model, if that is of a job that was trained in this folder. Raises NotAccepted."""
+    namespace = manifest["metadata"]["namespace"]
+    return with_base_model(manifest, lambda name: known.get("FineTuneJob", namespace=namespace, name=name))
 
 
 def _feedback_places(manifest: dict[str, Any], *, known: Store) -> dict[str, str]:

@@ -132,7 +132,8 @@ def _gone(name: str) -> Node:
 
 def _of_job(job: Document, documents: Documents, *, followed: frozenset[str]) -> Node:
     followed |= {key_of(job)}
-    base = _of_base(at(job, "spec.model.uri"), at(job, "status.lineage.modelRevision"), documents, followed)
+    uri = at(job, "status.resolved.baseModel.uri") or at(job, "spec.model.uri")
+    base = _of_base(uri, at(job, "status.lineage.modelRevision"), documents, followed)
     resumed = list(_of_checkpoint(at(job, "spec.checkpoint.resumeFrom"), documents, followed))
     artifact = at(job, "status.artifact.uri")
     manifest = documents.read_manifest(artifact) if artifact else None

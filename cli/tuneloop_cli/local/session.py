@@ -189,6 +189,8 @@ class LocalSession:
         name, namespace = metadata["name"], metadata["namespace"]
         local_kind = LOCAL_KINDS[manifest["kind"]]
         old = self.node.cluster.peek(kind=manifest["kind"], namespace=namespace, name=name)
+        jobs = partial(self.node.cluster.peek, kind="FineTuneJob", namespace=namespace)
+        manifest = local_kind.with_base_model(manifest, lambda other: jobs(name=other))
         fitted = local_kind.fit(manifest, self._hardware, old)
         action = local_kind.submission(fitted.manifest, old)
         is_new = action in {Submission.CREATE, Submission.REPLACE}

@@ -183,6 +183,8 @@ class ObservedJob:
     """Other children that exist, by kind and name: ConfigMaps, Service, NetworkPolicy."""
     feedback_deployments: Mapping[str, ModelDeployment | str] = field(default_factory=dict)
     """The ModelDeployments whose feedback it reads, by name; for one that cannot be read the reason. One that does not exist is absent."""
+    base_job: FineTuneJob | str | None = None
+    """The FineTuneJob whose model it begins with (`job://NAME`), or why that cannot be read; None if it names none, or if there is none."""
     progress: ProgressMessage | None = None
     progress_written: datetime | None = None
     """When this process last wrote progress to the status."""

@@ -26,9 +26,10 @@ class LoadedTokenizer(NamedTuple):
 class SharedTokenizers:
     """Loads the tokenizers of checked artifacts."""
 
-    def __init__(self, *, needs_offsets: bool, max_windows: int) -> None:
-        """max_windows: see `TextTokenizer`."""
+    def __init__(self, *, needs_offsets: bool, reads_masks: bool, max_windows: int) -> None:
+        """reads_masks, max_windows: see `TextTokenizer`."""
         self._needs_offsets = needs_offsets
+        self._reads_masks = reads_masks
         self._max_windows = max_windows
         self._loaded: dict[object, LoadedTokenizer] = {}
 
@@ -42,6 +43,7 @@ class SharedTokenizers:
                 tokenizer,
                 max_tokens=manifest.max_tokens,
                 needs_offsets=self._needs_offsets,
+                reads_masks=self._reads_masks,
                 max_windows=self._max_windows,
             )
             self._loaded[key] = LoadedTokenizer(tokenizer, vocabulary)

@@ -7,6 +7,7 @@ words must lie between the last token that is kept and the cut. A text that has 
 
 from __future__ import annotations
 
+import json
 import math
 from functools import cached_property
 from threading import Lock
@@ -59,10 +60,18 @@ class TextTokenizer:
         *,
         max_tokens: int,
         needs_offsets: bool,
+        reads_masks: bool = False,
         max_windows: int,
     ) -> None:
-        """max_windows: most windows that texts may make together, if they are read in windows."""
-        self._tokenizer: Tokenizer = tokenizer.backend_tokenizer
+        """reads_masks: the mask token in a text is read as such, and not as text. max_windows: most windows that texts may make together, if they are read in windows.
+
+        Raises ValueError if mask tokens are to be read, and the tokenizer has none.
+        """
+        self.mask_id: int | None = _mask_id(tokenizer) if reads_masks else None
+        self.mask_token = str(tokenizer.mask_token) if reads_masks else ""
+        self._text_of = tokenizer.decode
+        backend = tokenizer.backend_tokenizer
+        self._tokenizer: Tokenizer = _with_plain_mask(backend, self.mask_token) if reads_masks else backend
         _read_as_text(self._tokenizer)
         self._tokenizer.no_padding()
         self._max_tokens = max_tokens
@@ -75,6 +84,7 @@ class TextTokenizer:
         self._strided_lock = Lock()
         self._whole_lock = Lock()
         """Held while a long text is read as a whole: the tokens of one megabyte take tens of megabytes."""
+        self.pad_id: int | None = tokenizer.pad_token_id
         self.unknown_id: int | None = tokenizer.unk_token_id
         self.unknown_ids = unknown_ids(tokenizer)
         self.has_subword_prefix = bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
@@ -173,6 +183,18 @@ class TextTokenizer:
         assert token is not None, f"{token_id} is no id of this tokenizer"
         return token
 
+    def text_of(self, ids: Sequence[int], *, with_special_tokens: bool) -> str:
+        """Return the text that ids stand for, as `tokenizer.decode` of transformers has it."""
+        text: str = self._text_of(list(ids), skip_special_tokens=not with_special_tokens)
+        return text
+
+    def first_id(self, text: str) -> int | None:
+        """Return the id of the token that a text is, or else that of its first token; None if it has none."""
+        found: int | None = self._tokenizer.token_to_id(text)
+        if found is not None:
+            return found
+        return next(iter(self._tokenizer.encode(text, add_special_tokens=False).ids), None)
+
     def join(self, tokens: Sequence[str]) -> str:
         """Return the text that tokens stand for."""
         decoder = self._tokenizer.decoder
@@ -206,6 +228,21 @@ class TextTokenizer:
 def windows_of(tokens: int, *, room: int, stride: int) -> int:
     """Return how many windows of `room` tokens a text makes, if each shares `stride` tokens with the one before."""
     return 1 + max(0, math.ceil((tokens - room) / (room - stride)))
+
+
+def _mask_id(tokenizer: transformers.PreTrainedTokenizerFast) -> int:
+    found: int | None = tokenizer.mask_token_id
+    if found is None:
+        raise ValueError("its tokenizer has no mask token (mask_token), which is needed")
+    return found
+
+
+def _with_plain_mask(tokenizer: Tokenizer, mask_token: str) -> Tokenizer:
+    """Return a copy that finds the mask token in texts, and reads all other special tokens in them as text (`_read_as_text`)."""
+    document = json.loads(tokenizer.to_str())
+    for token in document["added_tokens"]:
+        token["special"] = token["special"] and token["content"] != mask_token
+    return Tokenizer.from_str(json.dumps(document))
 
 
 def _read_as_text(tokenizer: Tokenizer) -> None:

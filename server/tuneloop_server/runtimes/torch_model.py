@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 import transformers
 from safetensors import SafetensorError
@@ -20,6 +21,7 @@ from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.embedding import embedding_support, embeddings_of
 from tuneloop_server.runtimes.freed_memory import keep_freed_memory
+from tuneloop_server.runtimes.mask_head import MaskHead
 from tuneloop_server.runtimes.padding import padding_of
 from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
@@ -27,6 +29,8 @@ from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
@@ -52,6 +56,7 @@ class TorchModel:
         self._model = model
         self._padding = padding_of(tokenizer)
         self._directions: Directions | None = None
+        self._masks = None if vocabulary.mask_id is None else MaskHead(model, mask_id=vocabulary.mask_id)
 
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
         """Return the windows of each text; safe from any thread. Raises RequestError: see `TextTokenizer.encode`."""
@@ -92,13 +97,13 @@ class TorchModel:
         return list(embeddings_of(states, inputs["attention_mask"]).float().cpu().numpy())
 
     def _logits(self, batch: Sequence[Encoded]) -> Sequence[Logits | Projected]:
-        """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
+        """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding; or those of the mask tokens."""
         inputs = self._padded(batch)
         if self._directions is None:
-            logits, vectors = self._model(**inputs).logits, None
+            logits, vectors = self._forward(inputs), None
         else:
             logits, vectors = self._with_vectors(inputs)
-        found = self._padding.without(logits.float().cpu().numpy(), batch)
+        found = self._by_window(logits.float().cpu().numpy(), batch)
         if (
             self._directions is None or vectors is None
         ):  # texts of this length may have other states than the one that was tried
@@ -108,7 +113,17 @@ class TorchModel:
     def _with_vectors(self, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the logits and the vectors of a pass. Other passes are not noted: the body may be that of several models."""
         with noting(self._model) as last:
-            return self._model(**inputs).logits, last.vectors(inputs["attention_mask"])
+            return self._forward(inputs), last.vectors(inputs["attention_mask"])
+
+    def _forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        logits: torch.Tensor = self._model(**inputs).logits if self._masks is None else self._masks.logits(inputs)
+        return logits
+
+    def _by_window(self, logits: NDArray[np.float32], batch: Sequence[Encoded]) -> list[Logits]:
+        if self._masks is None:
+            return self._padding.without(logits, batch)
+        masks = [sum(token == self.vocabulary.mask_id for token in window.ids) for window in batch]
+        return np.split(logits, np.cumsum(masks)[:-1])
 
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         device = self._model.device
@@ -143,7 +158,15 @@ def prepare_torch() -> None:
 def warm_up(model: TorchModel, *, batch_size: int) -> None:
     """Run a model once on one text and on a full batch, and try whether it makes embeddings. Raises ValueError if its outputs are no numbers."""
     for texts in (1, batch_size):
-        require_numbers(model.predict([window for windows in model.encode(["warm up"] * texts) for window in windows]))
+        require_numbers(
+            model.predict(
+                [
+                    window
+                    for windows in model.encode([f"warm up {model.vocabulary.mask_token}"] * texts)
+                    for window in windows
+                ]
+            )
+        )
     _log.info("embeddings: %s", model.embeddings.refusal or f"of {model.embeddings.size} numbers")
 
 
@@ -156,7 +179,11 @@ def _load_checked(
     tokenizer = load_tokenizer(folder)
     place(model.eval(), device)
     vocabulary = TextTokenizer(
-        tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
+        tokenizer,
+        max_tokens=manifest.max_tokens,
+        needs_offsets=task.needs_offsets,
+        reads_masks=task.answers_at_masks,
+        max_windows=max_windows,
     )
     return TorchModel(model, tokenizer, vocabulary=vocabulary)
 
@@ -187,9 +214,9 @@ def require_whole(absent: Sequence[str]) -> None:
 
 
 def require_labels(config: Any, manifest: Manifest) -> None:
-    """Raise ValueError unless a configuration has the labels of the manifest, in its order."""
+    """Raise ValueError unless a configuration has the labels of the manifest, in its order. A model without labels has none in the manifest, and two in every configuration."""
     labels = [config.id2label[index] for index in range(config.num_labels)]
-    if labels != manifest.labels:
+    if manifest.labels and labels != manifest.labels:
         raise ValueError(f"config.json has the labels {labels[:20]}, the manifest {manifest.labels[:20]}")
 
 

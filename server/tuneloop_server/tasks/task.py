@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.features.task_features import TaskFeatures, Values
     from tuneloop_server.answers.answer_format import AnswerFormat
-    from tuneloop_server.model import Vocabulary, Window
+    from tuneloop_server.model import Encoded, Vocabulary, Window
 
 Parameters = TypeVar("Parameters")
 
@@ -86,6 +86,11 @@ def one_window(_: object) -> None:
     """Cut long texts: a text is one window."""
 
 
+def no_refusal(_encoded: Encoded, _vocabulary: Vocabulary) -> str:
+    """Answer every text."""
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task(Generic[Parameters]):
     """What the server asks of a task."""
@@ -96,6 +101,10 @@ class Task(Generic[Parameters]):
     """Class of transformers that loads the model, such as `AutoModelForTokenClassification`."""
     needs_offsets: bool
     """Whether the response says where in the text a token stands."""
+    answers_at_masks: bool = False
+    """Whether the model answers at the mask tokens of a text alone, which are read as such: the logits are those of its mask tokens, [masks, size of the vocabulary]."""
+    refusal: Callable[[Encoded, Vocabulary], str] = no_refusal
+    """(first window of a text, vocabulary) → why the text cannot be answered, as the part of a sentence behind the text; empty if it can."""
     read_parameters: Callable[[Mapping[str, object]], Parameters]
     """Hugging Face's `parameters`, without nulls → parameters. Raises RequestError naming the field that is wrong."""
     stride: Callable[[Parameters], int | None] = one_window

@@ -181,10 +181,10 @@ def test_pickled_weights_are_never_loaded(copy, artifact, sharded):
 
 def test_a_task_that_this_server_does_not_know_is_refused_with_those_it_knows(artifact):
     with pytest.raises(CannotServe) as refused:
-        task_of(configuration(artifact.folder), changed(artifact.manifest, task="fill-mask"))
+        task_of(configuration(artifact.folder), changed(artifact.manifest, task="poetry"))
     assert refused.value.exit_code == ExitCode.MODEL_ACCESS
     assert (
-        "has the task fill-mask, allowed are text-classification, text-classification/multi-label, text-classification/regression, token-classification"
+        "has the task poetry, allowed are text-classification, text-classification/multi-label, text-classification/regression, token-classification, fill-mask"
         in str(refused.value)
     )
 

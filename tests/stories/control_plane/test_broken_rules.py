@@ -194,6 +194,15 @@ BROKEN_RULES = [
     (FineTuneJob, {"data": {"train": [TRAIN], "balance": {"focalGamma": 0.5}}, "training": {"labelSmoothing": 0.1}}, "spec.data.balance.focalGamma: Forbidden: cannot be combined with training.labelSmoothing"),
     (FineTuneJob, {"training": {"layerwiseLrDecay": 0.9}}, "spec.training.layerwiseLrDecay: Forbidden: applies only to method.type: full or bitfit"),
     (FineTuneJob, {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}, "training": {"gradientCheckpointing": "always"}}, "spec.training.gradientCheckpointing: Forbidden: cannot be always with method.type: prefix"),
+    *((FineTuneJob, {"taskOptions": {field: value}}, f"spec.taskOptions.{field}: Forbidden: applies only to task: fill-mask") for field, value in (("maskProbability", 0.15), ("wholeWord", False))),
+    *((FineTuneJob, {"task": "fill-mask"} | given, f"spec.{field}: Forbidden: cannot be combined with task: fill-mask") for given, field in (
+        ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
+        ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify"),
+        ({"data": {"train": [TRAIN], "allowMissingClasses": True}}, "data.allowMissingClasses"),
+        ({"output": {"formats": ["onnx"]}}, "output.formats"),
+        ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
+    )),
+    *((FineTuneJob, {"task": "fill-mask", "method": {"type": method}, "output": {"mergeAdapter": False}}, "spec.method.type: Forbidden: must not be prefix, prompt or p-tuning with task: fill-mask") for method in ("prefix", "prompt", "p-tuning")),
     *((FineTuneJob, given, "spec.training.bestMetric: Forbidden: must be a metric of the problem type") for given in (
         {"training": {"bestMetric": "rmse"}}, {"training": {"bestMetric": "micro_f1"}}, {"training": {"bestMetric": "weighted_f1"}})),
     (FineTuneJob, {"task": "token-classification", "training": {"bestMetric": "mcc"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),

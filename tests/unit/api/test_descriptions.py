@@ -48,6 +48,7 @@ NEEDS: dict[str, Node] = {
     "spec.training.layerwiseLrDecay": {"spec.method.type": "full"},
     "spec.taskOptions": {"spec.task": "token-classification"},
     "spec.model.chatTemplate": {"spec.task": "text-generation"},
+    "spec.taskOptions.maskProbability": {"spec.task": "fill-mask"},
     "spec.rollout.gates[0].compare": {"spec.rollout.gates[0].query": "a{b='{{revision}}'}"},
     "spec.rollout.shadow": {"spec.rollout.strategy": "Shadow"},
     "spec.rollout.shadow.percent": {"spec.rollout.strategy": "Shadow"},

@@ -190,6 +190,7 @@ OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision",
 OF_LANGUAGE = ("perplexity", "bits_per_byte")
 READ = {"uri": "pvc://models/reviews.csv"}
 RULED = READ | {"labelRule": {"above": 0, "names": ["a", "b"]}}
+MASKS: Given = {"task": "fill-mask"}
 COMPARED: Given = {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}
 WRITES: Given = {"task": "text-generation"}
 SPECS: list[tuple[Given, list[str]]] = [
@@ -320,6 +321,42 @@ SPECS: list[tuple[Given, list[str]]] = [
     (NUMBERS | {"output": {"formats": ["onnx-int8"]}}, ["output.formats"]),
     (NUMBERS | COMPARED, ["evaluation.compareWith"]),
     (NUMBERS | {"evaluation": {}}, []),
+    (MASKS | {"taskOptions": {"maskProbability": 0.3, "wholeWord": True}}, []),
+    *(
+        ({"taskOptions": {field: value}}, [f"taskOptions.{field}"])
+        for field, value in (("maskProbability", 0.15), ("wholeWord", False))
+    ),
+    *(
+        (MASKS | {"taskOptions": {"maskProbability": value}}, wrong)
+        for value, wrong in (
+            (0, ["taskOptions.maskProbability"]),
+            (0.001, []),
+            (0.999, []),
+            (1, ["taskOptions.maskProbability"]),
+        )
+    ),
+    (MASKS | {"training": {"labelSmoothing": 0.1, "bestMetric": "accuracy"}}, []),
+    (MASKS | {"training": {"bestMetric": "macro_f1"}}, ["training.bestMetric"]),
+    (MASKS | {"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, ["model.labels"]),
+    (MASKS | {"data": {"train": [READ], "split": {"stratify": True, "method": "random"}}}, ["data.split.stratify"]),
+    (MASKS | {"data": {"train": [READ], "split": {"stratify": False}}}, ["data.split.stratify"]),
+    (MASKS | {"data": {"train": [READ], "split": {"method": "random"}}}, []),
+    (MASKS | {"data": {"train": [READ], "allowMissingClasses": True}}, ["data.allowMissingClasses"]),
+    (MASKS | {"data": {"train": [READ], "allowMissingClasses": False}}, []),
+    (MASKS | {"output": {"formats": ["safetensors"]}}, []),
+    (MASKS | {"output": {"formats": ["safetensors", "onnx"]}}, ["output.formats"]),
+    (MASKS | {"output": {"formats": ["onnx-int8"]}}, ["output.formats"]),
+    (MASKS | COMPARED, ["evaluation.compareWith"]),
+    *(
+        (MASKS | {"method": {"type": method}, "output": {"mergeAdapter": False}}, wrong)
+        for method, wrong in (
+            ("lora", []),
+            ("ia3", []),
+            ("prefix", ["method.type"]),
+            ("prompt", ["method.type"]),
+            ("p-tuning", ["method.type"]),
+        )
+    ),
     ({"data": {"train": [RULED]}, "training": {"labelSmoothing": 0.1, "bestMetric": "mcc"}}, []),
     ({"training": {"bestMetric": "micro_f1"}}, ["training.bestMetric"]),
     ({"training": {"earlyStopping": {"metric": "weighted_f1"}}}, ["training.earlyStopping.metric"]),
@@ -379,10 +416,11 @@ def test_a_rule_over_blocks_of_the_spec_calls_one_field_wrong(fields: Given, wro
     assert wrong_fields(FineTuneJobSpec, GOOD[JOB] | fields) == wrong
 
 
-@pytest.mark.parametrize("task", ["text-classification", "token-classification"])
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "fill-mask"])
 @pytest.mark.parametrize("metric", [*OF_TEXTS, *OF_TOKENS, *OF_LANGUAGE, *OF_ALL])
 def test_a_metric_is_named_only_for_its_task(metric: str, task: str) -> None:
-    fits = metric in {*OF_ALL, *(OF_TEXTS if task == "text-classification" else OF_TOKENS)}
+    own = {"text-classification": OF_TEXTS, "token-classification": OF_TOKENS}
+    fits = metric in {*OF_ALL, *own.get(task, ())}
     spec = GOOD[JOB] | {"task": task}
     best = wrong_fields(FineTuneJobSpec, spec | {"training": {"bestMetric": metric}})
     stopping = wrong_fields(FineTuneJobSpec, spec | {"training": {"earlyStopping": {"metric": metric}}})

@@ -197,6 +197,7 @@ def _write(
             encoded,
             tokenizer=encoder.tokenizer,
             max_tokens=max_tokens,
+            with_targets=inputs.task.with_targets or (lambda row, _: row),
             as_trained=_as_trained(inputs, labels=list(encoder.label_ids)),
             folder=folder,
             progress=done,
@@ -239,6 +240,9 @@ def _tokenizer_facts(model: PretrainedModel, tokenizer: TextTokenizer) -> Tokeni
         pad_token_id=0 if padding is None else padding,
         special_tokens=tokenizer.leading + tokenizer.trailing,
         model_max_tokens=model.max_tokens,
+        size=len(own),
+        mask_token_id=own.mask_token_id,
+        special_token_ids=sorted(own.all_special_ids),
     )
 
 

@@ -41,11 +41,12 @@ def write_splits(
     *,
     tokenizer: TextTokenizer,
     max_tokens: int,
+    with_targets: Callable[[EncodedRow, int], EncodedRow],
     as_trained: Callable[[EncodedRow], EncodedRow],
     folder: Path,
     progress: Callable[[float], None],
 ) -> WrittenSplits:
-    """Cut every row to `max_tokens` and write it; the files of encoded rows are deleted. as_trained: changes the rows of the training split after the cut.
+    """Cut every row to `max_tokens` and write it; the files of encoded rows are deleted. with_targets: `Task.with_targets`. as_trained: changes the rows of the training split after the cut.
 
     Raises DataError if no row of a split is left.
     """
@@ -59,13 +60,14 @@ def write_splits(
             for index, row in enumerate(batch, start=first):
                 if (split := int(table.splits[index])) == OUT:
                     continue
-                cut = tokenizer.cut(next(rows_of_split[split]), max_tokens)
+                row_id = int(table.row_ids[index])
+                cut = with_targets(tokenizer.cut(next(rows_of_split[split]), max_tokens), row_id)
                 if split == TRAIN:
                     cut = as_trained(cut)
                 if groups is not None:
                     cut = replace(cut, row_columns={**cut.row_columns, GROUPS: int(groups[index])})
                 if count_targets(cut.token_columns):
-                    writers[split].add(row, cut, row_id=int(table.row_ids[index]))
+                    writers[split].add(row, cut, row_id=row_id)
                 else:
                     splits[index] = OUT
             for writer in writers:

@@ -90,6 +90,15 @@ class TokenizerFacts(MessageModel):
     """Tokens that are added around each text."""
     model_max_tokens: int | None = None
     """Longest input of the model; None: the model has no limit."""
+    size: int = 0
+    """Number of its tokens; 0 in data sets of releases before 0.3.0."""
+    mask_token_id: int | None = None
+    special_token_ids: list[int] = Field(default=[])
+
+    @property
+    def plain_ids(self) -> NDArray[np.int32]:
+        """Ids of all tokens that are not special, in order."""
+        return np.setdiff1d(np.arange(self.size, dtype=np.int32), np.array(self.special_token_ids, dtype=np.int32))
 
 
 class DatasetManifest(MessageModel):
@@ -131,6 +140,8 @@ class TokenizedSplit:
     """Index of each shard's first row, and N at the end."""
     starts: NDArray[np.int64]
     """Where each row begins in its shard, int64 [N]."""
+    tokenizer: TokenizerFacts | None = None
+    """What made the tokens; None where rows were encoded in memory."""
 
     def tokens(self, index: int) -> NDArray[np.int32]:
         """Return the token ids of a row, int32 [lengths[index]]: a read-only view of the file."""
@@ -163,7 +174,8 @@ def read_manifest(dataset: Path) -> DatasetManifest:
 
 def open_split(dataset: Path, split: str) -> TokenizedSplit:
     """Open a split of a prepared data set. Raises PreparedDataLostError, naming the file, if a file is missing, cut off or damaged."""
-    files = _split_files(dataset, split)
+    manifest = read_manifest(dataset)
+    files = _files_in(manifest, dataset, split)
     shards = [_open_shard(dataset / shard.file, shard, files=files) for shard in files.shards]
     return TokenizedSplit(
         name=split,
@@ -175,6 +187,7 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
         token_columns={name: tuple(shard.token_columns[name] for shard in shards) for name in files.token_columns},
         first_rows=np.cumsum([0, *(shard.rows for shard in files.shards)], dtype=np.int64),
         starts=_joined([shard.offsets[:-1] for shard in shards]),
+        tokenizer=manifest.tokenizer,
     )
 
 
@@ -198,7 +211,11 @@ def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _split_files(dataset: Path, split: str) -> SplitFiles:
-    files = read_manifest(dataset).splits.get(split)
+    return _files_in(read_manifest(dataset), dataset, split)
+
+
+def _files_in(manifest: DatasetManifest, dataset: Path, split: str) -> SplitFiles:
+    files = manifest.splits.get(split)
     if files is None:
         raise PreparedDataLostError(f"{dataset / MANIFEST}: there is no split {split!r}")
     return files

@@ -33,7 +33,8 @@ def require_answer(folder: Path, text: str, *, task: Task, labels: Sequence[str]
     inputs = tokenizer([text], truncation=True, return_tensors="pt")
     with torch.inference_mode():
         logits = model(**inputs).logits
-    if (task.has_new_head and logits.shape[-1] != len(labels)) or not torch.isfinite(logits).all():
+    numbers = len(labels) if task.has_new_head else model.config.get_text_config().vocab_size
+    if logits.shape[-1] != numbers or not torch.isfinite(logits).all():
         raise UserCodeError(
-            f"the answer has {logits.shape[-1]} numbers for {len(labels)} labels, or one is not finite", hint=_HINT
+            f"the answer has {logits.shape[-1]} numbers, {numbers} are expected, or one is not finite", hint=_HINT
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.tasks.fill_mask import FILL_MASK
 from tuneloop_trainer.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_trainer.tasks.text_generation import TEXT_GENERATION
@@ -23,6 +24,7 @@ TASKS: dict[str, Task] = {
         TEXT_REGRESSION,
         TOKEN_CLASSIFICATION,
         TEXT_GENERATION,
+        FILL_MASK,
     )
 }
 """By `Settings.task_id`."""

@@ -96,6 +96,14 @@ class FitBaselines(Protocol):
     def __call__(self, dataset: Path, *, seed: int, beat: Callable[[float], None]) -> list[Baseline]: ...
 
 
+class CollateForTraining(Protocol):
+    """Returns the batch of rows of the training split. seed: `training.seed`."""
+
+    def __call__(
+        self, split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int, *, seed: int, epoch: int
+    ) -> Batch: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class CardTexts:
     """What the model card says about the task in words."""
@@ -151,12 +159,18 @@ class Task:
     """(fast tokenizer of transformers, rows, class ids by name) → the encoded rows, in the same order."""
     reads_text_alone: bool = True
     """Whether the tokenizer makes the model's tokens of `text_of` alone; False: `encode` has its own way, and reads special tokens as such."""
+    special_tokens_in_texts: bool = False
+    """Whether clients write special tokens into their texts, such as the mask token: the published tokenizer reads them as such. Texts of rows are text alone in any case."""
     with_options: Callable[[Task, Settings], Task] | None = None
-    """(task, settings of the job) → the task with the options that the settings have; None: the task has none."""
+    """(task, settings of the job) → the task with the options that the settings have; None: the task has none. See `tasks.task_of`."""
     with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None
     """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
+    with_targets: Callable[[EncodedRow, int], EncodedRow] | None = None
+    """(row after the cut, row id) → the row with its targets; None: `encode` has found them."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
+    collate_for_training: CollateForTraining | None = None
+    """The same for a batch of training, if other targets of a row are drawn for each epoch; a row has as many of them in all. None: `collate`."""
     target_labels: Callable[[TokenizedSplit], NDArray[Any]]
     """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C], or numbers, float64 [M]; or what the sums of each row are of, [N, …]."""
 

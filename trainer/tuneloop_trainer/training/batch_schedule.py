@@ -91,6 +91,10 @@ class BatchSchedule:
             functools.partial(plan_epoch, lengths, seed=seed, global_batch=global_batch, micro_batch=micro_batch)
         )
 
+    def epoch(self, step: int) -> int:
+        """Return the epoch that step t belongs to, from 0."""
+        return step // self.steps_per_epoch
+
     def micro_batches(self, step: int) -> list[Int64s]:
         """Return the rows of each global micro-batch g of step t."""
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)

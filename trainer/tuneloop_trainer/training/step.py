@@ -21,6 +21,8 @@ from tuneloop_trainer.training.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from tuneloop_trainer.tasks.task import Batch
@@ -75,7 +77,7 @@ def make_step(
     losses, flags, times = report.split([len(micro_batches), 3, engine.world_size])
     for share in shares(micro_batches, rank=engine.rank, world_size=engine.world_size):
         began = time.perf_counter()
-        batch = run.task.collate(split, share.rows, run.pad_id)
+        batch = _batch(run, share.rows, step=step)
         input_seconds += time.perf_counter() - began
         seed = random_seed(run.training.seed, step=step, micro_batch=share.micro_batch)
         with stopwatch.running() if share.live else nullcontext():
@@ -104,6 +106,13 @@ def make_step(
         forward_seconds=stopwatch.seconds(),
         ranks_before=tuple(times.tolist()),
     )
+
+
+def _batch(run: TrainingRun, rows: NDArray[np.int64], *, step: int) -> Batch:
+    split, collate = run.splits["train"], run.task.collate_for_training
+    if collate is None:
+        return run.task.collate(split, rows, run.pad_id)
+    return collate(split, rows, run.pad_id, seed=run.training.seed, epoch=run.batch_schedule.epoch(step))
 
 
 def _forward(run: TrainingRun, batch: Batch, *, seed: int) -> Tensor:

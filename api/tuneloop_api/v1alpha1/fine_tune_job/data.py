@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import DataUri, Duration, ModelUri, Name, positive_duration
+from tuneloop_api.v1alpha1.common import BaseModelUri, DataUri, Duration, Name, positive_duration
 from tuneloop_api.v1alpha1.fine_tune_job.balance import Balance
 from tuneloop_api.v1alpha1.pod_env import ObjectKey
 from tuneloop_api.wire.model import SpecModel
@@ -33,9 +33,9 @@ class TokenReference(SpecModel):
 class ModelSource(SpecModel):
     """The pre-trained model to start from."""
 
-    uri: ModelUri
-    """Where the model is: `hf://ORG/NAME` on the Hugging Face hub, `pvc://CLAIM/PATH` for a folder on a PersistentVolumeClaim of this namespace, or `file:///PATH`
-    (local mode only; refused in a cluster). Its weights must be safetensors: pickled weights are refused. For example `hf://FacebookAI/roberta-base`."""
+    uri: BaseModelUri
+    """Where the model is: `hf://ORG/NAME` on the Hugging Face hub, `pvc://CLAIM/PATH` for a folder on a PersistentVolumeClaim of this namespace, `job://NAME` for
+    the model that another FineTuneJob of this namespace publishes (the job waits until that one has succeeded), or `file:///PATH` (local mode only; refused in a cluster). Its weights must be safetensors: pickled weights are refused. For example `hf://FacebookAI/roberta-base`."""
     revision: Annotated[str, REVISION.text(most=256)] | None = None
     """Branch, tag or commit of a model on the hub; refused for other addresses. Default: `main`. The commit that it meant is recorded in `status.lineage`.
     For example `refs/pr/1`."""

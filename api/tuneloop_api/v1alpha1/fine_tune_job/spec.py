@@ -28,6 +28,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource, Source
 from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
+from tuneloop_api.v1alpha1.fine_tune_job.fill_mask import fill_mask_rules
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
@@ -134,9 +135,10 @@ class FineTuneJobSpec(PodOptions):
 
     model: ModelSource
     """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
-    task: Literal["text-classification", "token-classification", "text-generation"]
+    task: Literal["text-classification", "token-classification", "text-generation", "fill-mask"]
     """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes, `token-classification` each word of it, as in named-entity
-    recognition. `text-generation` continues texts and answers in conversations."""
+    recognition. `text-generation` continues texts and answers in conversations. `fill-mask` predicts masked tokens: the model goes on learning from texts without labels,
+    for a job of another task to begin with."""
     task_options: TaskOptions | None = None
     """Settings that some tasks have besides. For example `{tagScheme: iob2}`."""
     data: Data
@@ -219,6 +221,7 @@ class FineTuneJobSpec(PodOptions):
         *task_rules(),
         *training_option_rules(),
         *text_generation_rules(),
+        *fill_mask_rules(),
         Rule(
             field="scheduling.minNodes",
             message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",

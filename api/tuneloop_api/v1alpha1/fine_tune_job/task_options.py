@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
+from pydantic import Field
 from pydantic.alias_generators import to_camel
 
 from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEMS_OF_METRIC, TASK_OF_METRIC
@@ -42,6 +43,11 @@ class TaskOptions(SpecModel):
     loss_on: Literal["auto", "assistant", "completion", "all"] | None = None
     """Tokens that are learned and measured: `assistant` what the assistant says in conversations, `completion` what follows a prompt, `all` every token. Applies only to
     `task: text-generation`. Default: `auto`, the answers where the rows have them, and else `all`."""
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Part of the tokens of a text that the model is to predict, between 0 and 1; at least one token of each text. Applies only to `task: fill-mask`. Default: 0.15.
+    For example `0.3`."""
+    whole_word: bool | None = None
+    """Whether all tokens of a word are masked together, as the tokenizer divides a text into words. Applies only to `task: fill-mask`. Default: false."""
 
 
 class SpecWithTask(Protocol):
@@ -180,6 +186,7 @@ def task_rules() -> tuple[Rule, ...]:
         _task_option("tag_scheme", task="token-classification"),
         _task_option("label_all_tokens", task="token-classification"),
         _task_option("loss_on", task="text-generation"),
+        *(_task_option(field, task="fill-mask") for field in ("mask_probability", "whole_word")),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_cli.local.base_models import with_base_model
 from tuneloop_cli.local.feedback_places import places_of
 from tuneloop_cli.local.folders import last_attempt, saved_step
 from tuneloop_cli.local.kinds.local_kind import LocalKind
@@ -51,6 +52,7 @@ def _remarks(job: Manifest, folders: Folders, old: Manifest | None) -> list[str]
 
 
 FINE_TUNE_JOB = LocalKind(
+    with_base_model=with_base_model,
     fit=_fit,
     submission=job_submission,
     first_status=_first_status,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class LocalKind:
     """The life of one kind's objects in local mode."""
 
+    with_base_model: Callable[[Manifest, Callable[[str], Manifest | None]], Manifest]
+    """Returns the manifest with the address of its model in place of `job://NAME`, given what finds a stored FineTuneJob. Raises NotAccepted where there is none."""
     fit: Callable[[Manifest, Hardware, Manifest | None], Overlay]
     """Returns the manifest as this machine can run it, given the stored object; with its uid if that is derived from the spec."""
     submission: Callable[[Manifest, Manifest | None], Submission]

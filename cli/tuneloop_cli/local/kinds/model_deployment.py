@@ -24,6 +24,7 @@ def _jobs_read(deployment: Manifest) -> list[str]:
 
 
 MODEL_DEPLOYMENT = LocalKind(
+    with_base_model=lambda manifest, _: manifest,
     fit=lambda manifest, hardware, _: without_cluster_fields(manifest, hardware),
     submission=_submission,
     first_status=lambda _, __, ___: None,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.names import COMPLETION_INDEX, STAGES
+from tuneloop_api.wire.uris import base_job
 from tuneloop_operator.cluster.owners import owner_uid
 from tuneloop_operator.controller.manifest_blocks import mapping
+from tuneloop_operator.controller.observe.base_job import job_named
 from tuneloop_operator.controller.observe.common import present_children, time_of
 from tuneloop_operator.controller.observe.containers import container_end, containers_of, not_before, unschedulable
 from tuneloop_operator.controller.observe.feedback import deployments_named, feedback_names
@@ -62,6 +64,7 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
         jobs=tuple(sorted(jobs, key=lambda job: job.name)),
         pods=pods,
         present=present_children(children, uid=uid),
+        base_job=job_named(store, namespace=namespace, name=base_job(job.spec.model.uri)),
         feedback_deployments=deployments_named(store, namespace=namespace, names=job.spec.feedback_deployments),
         progress=store.progress(uid),
         progress_written=facts.progress_written,
@@ -71,8 +74,11 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedJob:
 
 
 def references_of(manifest: Manifest) -> Iterator[tuple[Kind, str]]:
-    """Yield kind and name of the ModelDeployments whose feedback a stored FineTuneJob reads; whether it fits the model is not known."""
+    """Yield kind and name of the ModelDeployments whose feedback a stored FineTuneJob reads, and of the job whose model it begins with; whether it fits the model is not known."""
     spec = manifest.get("spec") or {}
+    uri = mapping(spec.get("model")).get("uri")
+    if isinstance(uri, str) and (other := base_job(uri)):
+        yield "FineTuneJob", other
     data, beside = mapping(spec.get("data")), mapping(mapping(spec.get("evaluation")).get("compareWith"))
     for sources in (*map(data.get, ("train", "validation", "test")), beside.get("recent")):
         for name in feedback_names(sources):

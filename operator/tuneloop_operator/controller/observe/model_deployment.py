@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from tuneloop_api.v1alpha1 import FineTuneJob, ModelDeployment
 from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_operator.controller.observe.attendant_pods import comparator_pods, router_pods
+from tuneloop_operator.controller.observe.base_job import job_named
 from tuneloop_operator.controller.observe.common import present_children
 from tuneloop_operator.controller.observe.containers import containers_of
 from tuneloop_operator.controller.observe.feedback import deployments_named
 from tuneloop_operator.controller.observe.local_ports import local_port
 from tuneloop_operator.controller.observe.retraining import added_feedback, learned_from, retraining_jobs
 from tuneloop_operator.controller.observe.steady_pods import common_fields
-from tuneloop_operator.decide.unreadable import problems_of
 from tuneloop_operator.names import DEPLOYMENT_LABEL, REVISION_LABEL, SERVER_CONTAINER
 from tuneloop_operator.state.observed import Facts, ObservedDeployment, ServerPod
 
@@ -32,8 +30,12 @@ def observe(store: Store, manifest: Manifest, facts: Facts) -> ObservedDeploymen
     namespace, name, uid = (manifest["metadata"][key] for key in ("namespace", "name", "uid"))
     source, problem = _source(store, deployment)
     adapters = (adapter.fine_tune_job_ref for adapter in deployment.spec.adapters or ())
-    adapter_sources = {ref.name: _read(store, namespace, ref.name) for ref in adapters if ref is not None}
-    jobs = {job: found for job in retraining_jobs(manifest) if (found := _read(store, namespace, job))}
+    adapter_sources = {
+        ref.name: job_named(store, namespace=namespace, name=ref.name) for ref in adapters if ref is not None
+    }
+    jobs = {
+        job: found for job in retraining_jobs(manifest) if (found := job_named(store, namespace=namespace, name=job))
+    }
     children = list(store.labelled(DEPLOYMENT_LABEL, name, namespace=namespace))
     return ObservedDeployment(
         deployment=deployment,
@@ -122,16 +124,6 @@ def _teachers(deployment: ModelDeployment, jobs: Mapping[str, FineTuneJob | str]
 def _source(store: Store, deployment: ModelDeployment) -> tuple[FineTuneJob | None, str]:
     """Return the FineTuneJob that the deployment refers to, and why it cannot be read; None and an empty text if there is none."""
     reference = deployment.spec.model.fine_tune_job_ref
-    found = _read(store, deployment.metadata["namespace"], reference.name) if reference else None
+    name = reference.name if reference else None
+    found = job_named(store, namespace=deployment.metadata["namespace"], name=name)
     return (None, found) if isinstance(found, str) else (found, "")
-
-
-def _read(store: Store, namespace: str, name: str) -> FineTuneJob | str | None:
-    """Return a FineTuneJob, or why it cannot be read; None if there is none."""
-    source = store.get("FineTuneJob", namespace=namespace, name=name)
-    if source is None:
-        return None
-    try:
-        return FineTuneJob.from_wire(source)
-    except ValidationError as error:
-        return problems_of(error, model=FineTuneJob).message

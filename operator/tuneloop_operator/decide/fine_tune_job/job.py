@@ -9,6 +9,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.printable import printable_values
 from tuneloop_operator.decide.accept_jobs import job_refusals
+from tuneloop_operator.decide.base_model import base_model_refusals
 from tuneloop_operator.decide.decision import Decision, MountFailures, PodRefusals
 from tuneloop_operator.decide.feedback_sources import feedback_refusals, places_of
 from tuneloop_operator.decide.fine_tune_job.start import attempt_released
@@ -90,6 +91,7 @@ def _not_accepted(
     spec, deployments = observed.job.spec, observed.feedback_deployments
     refusals = (
         *job_refusals(spec, settings),
+        *base_model_refusals(observed.job, observed.base_job),
         *feedback_refusals(spec, places=places_of(observed), deployments=deployments),
     )
     if not refusals:

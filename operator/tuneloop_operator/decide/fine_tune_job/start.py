@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.contract.defaults import config_hash, with_defaults
 from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTuneJobStatus, Lineage, Restarts
 from tuneloop_api.wire.model import changed
+from tuneloop_operator.decide.base_model import BASE_MODEL, base_model_of, with_base_model
 from tuneloop_operator.decide.decision import Decision, Deletion
 from tuneloop_operator.decide.feedback_sources import FEEDBACK, places_of
 from tuneloop_operator.decide.fine_tune_job.placement import SHRUNK
@@ -95,7 +96,7 @@ def children_of_run(observed: ObservedJob, status: FineTuneJobStatus, *, setting
 
     The ConfigMap of an earlier run with the same name may hold the result of an earlier `prepare`.
     """
-    job = changed(observed.job, status=status)
+    job = with_base_model(changed(observed.job, status=status), (status.resolved or {}).get(BASE_MODEL))
     stage, attempt = stage_of(status), status.attempt or 0
     number = attempt if stage == "train" else 0
     resolved = status.resolved or {}
@@ -149,7 +150,7 @@ def _with_choices(
     observed: ObservedJob, status: FineTuneJobStatus, *, now: datetime, settings: OperatorSettings
 ) -> FineTuneJobStatus:
     """Return the status with what is chosen once, at the start of the job: image, claims and hash of the settings."""
-    places = places_of(observed)
+    places, base = places_of(observed), base_model_of(observed)
     storage = storage_of(observed.job.spec, default_claim=settings.default_claim)
     return changed(
         status,
@@ -157,8 +158,10 @@ def _with_choices(
         image=observed.job.spec.image or settings.trainer_image,
         resolved=(status.resolved or {})
         | ({_CLAIM: storage.claim} if storage else {})
-        | ({FEEDBACK: places} if places else {}),
+        | ({FEEDBACK: places} if places else {})
+        | ({BASE_MODEL: base} if base else {}),
         # local mode replaces an object and goes on with its run, which keeps its hash
-        lineage=status.lineage or Lineage(config_hash=config_hash(with_defaults(observed.job.spec))),
+        lineage=status.lineage
+        or Lineage(config_hash=config_hash(with_defaults(with_base_model(observed.job, base).spec))),
         conditions=with_condition(status.conditions, "Accepted", true=True, reason="Accepted", now=now),
     )

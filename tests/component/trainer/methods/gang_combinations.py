@@ -19,8 +19,6 @@ from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import TASKS
 
 LABELS = ["O", "B-A", "I-A"]
-MODELS = {"text-generation": "gpt2"}
-"""Folders of the models; others are `bert`."""
 STEPS = 2
 
 
@@ -73,7 +71,7 @@ def _published(folder: Path, name: str, cell: dict[str, Any]) -> dict[str, float
 
 def _model(folder: Path, cell: dict[str, Any]) -> tuple[Path, list[str]]:
     """Return the folder of the model and the names of the classes."""
-    return folder / MODELS.get(cell["task"], "bert"), LABELS if TASKS[cell["task"]].has_new_head else []
+    return folder / cell["task"], LABELS if TASKS[cell["task"]].has_new_head else []
 
 
 def _engine(folder: Path, cell: dict[str, Any]) -> Engine:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ranks import run_ranks
 from tiny_architectures import save_base, save_tokenizer, save_with_head
 
 from tuneloop_api.combinations.table import METHODS, OPTIONS, PRECISIONS, TASKS, ZERO_STAGES, Combination, refusal
-from tuneloop_trainer.tasks import TASKS as TRAINED
+from tuneloop_trainer.tasks import TASKS as TASKS_BY_NAME
+
+if TYPE_CHECKING:
+    from tuneloop_trainer.tasks.task import Task
 
 SCRIPT = Path(__file__).with_name("gang_combinations.py")
 VALUES = {"freeze": ["embeddings|wte", r"layer\.0\.|h\.0\."]}
@@ -30,7 +33,7 @@ CELLS = {
     if refusal(Combination(method=method["type"], options=frozenset(method.keys() & OPTIONS), task=task, zero_stage=stage, precision=precision)) is None
 }  # fmt: skip
 FEW = [
-    "full-text-classification-0-fp32",
+    "full-fill-mask-3-fp32",
     "lora-text-generation-3-bf16",
     "ia3-text-classification-3-bf16",
     "bitfit-token-classification-1-bf16",
@@ -38,7 +41,7 @@ FEW = [
     "prompt-text-classification-1-fp32",
     "p-tuning-text-classification-3-bf16",
     "lora-useDora-token-classification-2-fp32",
-    "lora-useRslora-text-classification-3-fp32",
+    "lora-useRslora-text-classification-0-fp32",
     "full-freeze-token-classification-2-bf16",
 ]
 """One of each variant, with all stages, formats of numbers and tasks among them."""
@@ -62,14 +65,25 @@ def all_cells() -> list[Any]:
         for method in VARIANTS
     ]
 
+DECODERS = {"text-generation": "gpt2"}
+"""Architectures by task, where it is no encoder."""
+
+
+def save_model(folder: Path, task: Task) -> None:
+    """Write a pre-trained model, with its output layer if the task needs that of the files."""
+    architecture = DECODERS.get(task.name, "bert")
+    if task.has_new_head:
+        save_base(folder, architecture)
+    else:
+        save_with_head(folder, architecture, task=task, labels=())
+    save_tokenizer(folder)
+
 
 @pytest.mark.parametrize("names", [pytest.param(FEW, id="few"), *all_cells()])
 def test_what_the_table_allows_trains_resumes_and_is_published(tmp_path: Path, names: list[str]) -> None:
     cells = {name: CELLS[name] for name in names}
-    save_base(tmp_path / "bert", "bert")
-    save_with_head(tmp_path / "gpt2", "gpt2", task=TRAINED["text-generation"], labels=())
-    for folder in ("bert", "gpt2"):
-        save_tokenizer(tmp_path / folder)
+    for task in {cell["task"] for cell in cells.values()}:
+        save_model(tmp_path / task, TASKS_BY_NAME[task])
     given = {"folder": str(tmp_path), "cells": cells}
     deadline = 60.0 + 20.0 * len(cells)
     moved = run_ranks(SCRIPT, "save_cells", world_size=2, deadline=deadline, **given)[0]

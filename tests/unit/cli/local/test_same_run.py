@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from typing import Any
 
 import pytest
 from local_manifests import fine_tune_job
@@ -23,7 +24,7 @@ FINE_TUNE_JOB = LOCAL_KINDS["FineTuneJob"]
 
 TRAINS = """
     model.uri model.revision model.labels
-    task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens
+    task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens taskOptions.maskProbability taskOptions.wholeWord
     data.train.uri data.train.split data.train.limit data.train.cutoff data.train.window data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
     data.train.labelRule.above data.train.labelRule.names data.train.labelRule.dropWithin
     data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.window data.validation.columns.text data.validation.columns.label
@@ -102,7 +103,14 @@ def test_every_field_of_the_spec_is_sorted_in() -> None:
     assert len(TRAINS.split() + PLACES.split() + FREE.split()) == len(LEAVES)
 
 
-OF_TOKENS = "taskOptions.tagScheme taskOptions.labelAllTokens"
+OF_MASKS: dict[str, Any] = {"task": "fill-mask", "model": {"uri": "pvc://models/a"}}
+OTHER_TASKS: dict[str, dict[str, Any]] = {
+    "taskOptions.tagScheme": {"task": "token-classification"},
+    "taskOptions.labelAllTokens": {"task": "token-classification"},
+    "taskOptions.maskProbability": OF_MASKS,
+    "taskOptions.wholeWord": OF_MASKS,
+}
+"""Fields that only a job of another task has, with what such a job has besides."""
 
 
 def values_of(node):
@@ -137,9 +145,9 @@ def manifests_with(field):
         base["spec"]["method"] = {"type": "full"}
     if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
-    tokens = {"task": "token-classification"}
+    tasks = [{}, *([OTHER_TASKS[field]] if field in OTHER_TASKS else [])]
     for value in (*VALUES.get(last, values_of(LEAVES[field])), None):
-        for changed in ({}, tokens) if field in OF_TOKENS.split() else ({},):
+        for changed in tasks:
             inner[last] = value
             if value is None:
                 del inner[last]

@@ -49,5 +49,5 @@ TEXT = RowFormat(
     fewest_classes=0,
     no_classes="",  # no number of classes is too few
     one_label=False,
-    expansion=3,  # two compressed copies of the text, and its ids twice
+    expansion=8,  # two compressed copies of the text; its ids, and three values of each token, twice
 )

@@ -60,7 +60,8 @@ class ExportInputs:
             tokenizer.chat_template = self.settings.model.chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.pad_token_id
-        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": self.task.reads_text_alone}
+        is_text = self.task.reads_text_alone and not self.task.special_tokens_in_texts
+        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": is_text}
         for name, value in kept.items():
             setattr(tokenizer, name, value)
             tokenizer.init_kwargs[name] = value  # transformers writes these fields alone to the files
