@@ -60,6 +60,7 @@ class TextTokenizer:
         return EncodedRow(
             input_ids=row.input_ids[kept],
             token_columns={name: values[kept] for name, values in row.token_columns.items()},
+            sequences=row.sequences,
             row_columns=row.row_columns,
         )
 
@@ -98,7 +99,8 @@ class RowEncoder:
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Return whole rows as tokens. Raises ModelAccessError if an id has no embedding."""
         encoded = self.encode_rows(self.tokenizer.tokenizer, rows, self.label_ids)
-        highest = max((int(row.input_ids.max()) for row in encoded if len(row.input_ids)), default=0)
+        sequences = (ids for row in encoded for ids in (row.input_ids, *row.sequences.values()))
+        highest = max((int(ids.max()) for ids in sequences if len(ids)), default=0)
         if highest >= self.tokenizer.vocabulary:
             raise ModelAccessError(
                 f"the tokenizer makes the id {highest}, the model has {self.tokenizer.vocabulary} embeddings: they do not belong together"

@@ -42,6 +42,8 @@ class EncodedRow:
     """[T], with special tokens."""
     token_columns: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     """Values for each token, [T] each, by name; such as the labels of token classification."""
+    sequences: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    """Further sequences of the row, each of a length of its own, by name; such as the tokens that a model is to write. No cut shortens them."""
     row_columns: dict[str, int] | dict[str, float] = field(default_factory=dict)
     """One value for the row, by name; such as the label of text classification."""
 
