@@ -90,10 +90,14 @@ MetricName = Literal[
     "span_f1",
     "span_precision",
     "span_recall",
+    "perplexity",
+    "bits_per_byte",
 ]
-FALLING = ("loss", "rmse", "mae")
+FALLING = ("loss", "rmse", "mae", "perplexity", "bits_per_byte")
 """Metrics that are to fall; all others are to rise."""
-TASK_OF_METRIC = {
+LANGUAGE_MODELS = ("text-generation",)
+"""Tasks whose classes are the tokens of a vocabulary."""
+TASK_OF_METRIC: dict[str, str | tuple[str, ...]] = {
     "macro_f1": "text-classification",
     "micro_f1": "text-classification",
     "weighted_f1": "text-classification",
@@ -106,8 +110,10 @@ TASK_OF_METRIC = {
     "span_f1": "token-classification",
     "span_precision": "token-classification",
     "span_recall": "token-classification",
+    "perplexity": LANGUAGE_MODELS,
+    "bits_per_byte": LANGUAGE_MODELS,
 }
-"""The task that each metric belongs to; loss and accuracy belong to all."""
+"""The task, or the tasks, that each metric belongs to; loss and accuracy belong to all."""
 PROBLEMS_OF_METRIC: dict[str, tuple[str, ...]] = {
     "accuracy": ("single-label", "multi-label"),
     "macro_f1": ("single-label", "multi-label"),
@@ -123,7 +129,7 @@ class EarlyStopping(SpecModel):
     """Stop when the validation split gets no better."""
 
     metric: MetricName | None = None
-    """Validation metric that is watched: loss, rmse and mae are to fall, the others are to rise. Default: `training.bestMetric`."""
+    """Validation metric that is watched: loss, rmse, mae, perplexity and bits_per_byte are to fall, the others are to rise. Default: `training.bestMetric`."""
     patience: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Number of evaluations in a row without an improvement after which training stops, 1 to 1000. Default: 3. For example `5`."""
     min_delta: Annotated[float, Field(ge=0)] | None = None
@@ -178,9 +184,10 @@ class Training(SpecModel):
     early_stopping: EarlyStopping | None = None
     """When to stop early, because the validation split gets no better; `{}` takes the defaults. Default: train to the end. For example `{patience: 5}`."""
     best_metric: MetricName | None = None
-    """Validation metric that chooses the best checkpoint: loss, rmse and mae are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
+    """Validation metric that chooses the best checkpoint: loss, rmse, mae, perplexity and bits_per_byte are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
     apply only to `task: text-classification`: `micro_f1` and `weighted_f1` to several labels, `mcc` to one; `rmse`, `mae`, `r2`, `pearson` and `spearman` apply only to its
-    `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`. Default: `loss`."""
+    `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`, `perplexity` and `bits_per_byte` only to
+    `task: text-generation`. Default: `loss`."""
     seed: Seed | None = None
     """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
 
