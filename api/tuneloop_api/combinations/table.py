@@ -14,7 +14,7 @@ PROMPTS = ("prefix", "prompt", "p-tuning")
 """Methods that train virtual tokens before each text. No weight of the base model could hold these: they are published as adapters alone."""
 ADAPTERS = ("lora", "ia3", *PROMPTS)
 """Methods whose trained weights lie beside those of the base model."""
-TASKS = ("text-classification", "token-classification")
+TASKS = ("text-classification", "token-classification", "text2text-generation")
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 ZERO_STAGES = (0, 1, 2, 3)
 PRECISIONS = ("fp32", "bf16")
@@ -106,6 +106,14 @@ REFUSED: tuple[Refused, ...] = (
         tasks=("token-classification",),
         reason="must not be prompt or p-tuning with task: token-classification: the model would answer for the virtual tokens, too, and the answers of words would be off by as many",
         advice="use method.type: prefix or lora",
+    ),
+    Refused(
+        field="method.type",
+        methods=PROMPTS,
+        tasks=("text2text-generation",),
+        reason="must not be prefix, prompt or p-tuning with task: text2text-generation: a prefix would reach the decoder alone, which has read the text already, and virtual tokens "
+        "of the input are lost when a text is written token by token",
+        advice="use method.type: lora, ia3, bitfit or full",
     ),
     Refused(
         field="method.type",

@@ -39,6 +39,8 @@ class ColumnSettings(SettingsBlock):
     label: str = "label"
     tokens: str = "tokens"
     tags: str = "tags"
+    source: str = "source"
+    target: str = "target"
 
 
 class LabelRuleSettings(SettingsBlock):
@@ -100,7 +102,7 @@ class DataSettings(SettingsBlock):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
-    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] = "auto"
+    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags", "source-target"] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
@@ -116,6 +118,12 @@ class TaskOptionSettings(SettingsBlock):
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
     label_all_tokens: bool = False
     """Training rows have a target at all tokens of a word, not at the first alone."""
+    source_prefix: str = ""
+    """What the model reads in front of each source."""
+    max_target_tokens: int = 128
+    """Most tokens that a target has, and that the model writes."""
+    num_beams: int = 1
+    """Beams of the search by which the model writes; 1: greedy."""
 
 
 class MethodSettings(SettingsBlock):

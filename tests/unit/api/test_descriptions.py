@@ -46,6 +46,10 @@ NEEDS: dict[str, Node] = {
     "spec.model.secretRef.key": {"spec.model.secretRef.name": "a"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
     "spec.taskOptions": {"spec.task": "token-classification"},
+    **{
+        f"spec.taskOptions.{name}": {"spec.task": "text2text-generation"}
+        for name in ("sourcePrefix", "maxTargetTokens", "numBeams")
+    },
     "spec.rollout.gates[0].compare": {"spec.rollout.gates[0].query": "a{b='{{revision}}'}"},
     "spec.rollout.shadow": {"spec.rollout.strategy": "Shadow"},
     "spec.rollout.shadow.percent": {"spec.rollout.strategy": "Shadow"},

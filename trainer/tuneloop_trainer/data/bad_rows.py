@@ -22,9 +22,10 @@ _MENDING = {
     BadReason.NOT_A_LABEL: "give each text one label; for lists of labels set taskOptions.problemType: multi-label",
     BadReason.NOT_A_LIST: 'give each text a list of labels, such as ["joy", "love"] or [] (in a cell of CSV: "[""joy"", ""love""]"); for one label a text leave taskOptions.problemType out',
     BadReason.NOT_A_SCORE: "give each text one number with a point, such as 3.5 or -2; for classes leave taskOptions.problemType out",
+    BadReason.LONG_TARGET: "set taskOptions.maxTargetTokens to at least what the longest target has, or shorten the targets",
     BadReason.TOO_LONG: "shorten these texts, or write one row a line",
 }
-_OF_ALL_ROWS = frozenset({BadReason.NOT_A_LABEL, BadReason.NOT_A_LIST, BadReason.NOT_A_SCORE})
+_OF_ALL_ROWS = frozenset({BadReason.NOT_A_LABEL, BadReason.NOT_A_LIST, BadReason.NOT_A_SCORE, BadReason.LONG_TARGET})
 """What `_MENDING` says of these is right also where all rows are bad: the job takes them for rows of another kind."""
 
 

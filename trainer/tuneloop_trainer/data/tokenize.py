@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_trainer.data.encoded import EncodedWriter
+from tuneloop_trainer.data.formats.row_format import Unusable
+from tuneloop_trainer.data.sources.excerpt import excerpt_of
+from tuneloop_trainer.data.sources.raw import BadReason
+from tuneloop_trainer.dataset.shards import LABELS
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError, ModelAccessError
 from tuneloop_trainer.tasks.task import EncodedRow
@@ -95,6 +99,8 @@ class RowEncoder:
     label_ids: Mapping[str, int]
     limit: int | None
     """Longest input of the model."""
+    longest_target: int | None = None
+    """Most tokens of a text that the model is to write; None: it writes none."""
 
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Return whole rows as tokens. Raises ModelAccessError if an id has no embedding."""
@@ -109,9 +115,17 @@ class RowEncoder:
 
 
 def tokenize(
-    table: RowTable, encoder: RowEncoder, *, folder: Path, progress: Callable[[float], None]
+    table: RowTable,
+    encoder: RowEncoder,
+    *,
+    folder: Path,
+    leave_out: Callable[[int, Unusable], None],
+    progress: Callable[[float], None],
 ) -> dict[str, EncodedSplit]:
-    """Tokenize every row that is in a split; returns what was written to `folder`, by split. Memory: one batch of rows, and 24 bytes a row."""
+    """Tokenize every row that is in a split; returns what was written to `folder`, by split. Memory: one batch of rows, and 24 bytes a row.
+
+    leave_out: is called with the index of a row whose target is too long, and why it cannot be used; the row is not written.
+    """
     with ExitStack() as stack:
         writers = [stack.enter_context(EncodedWriter(folder, name)) for name in SPLITS]
         first = 0
@@ -123,11 +137,22 @@ def tokenize(
                 length = len(encoded.input_ids)
                 if length == 0:
                     raise _without_token(row, table=table, index=first + int(index))
+                if (problem := _problem_of_target(row, encoded, most=encoder.longest_target)) is not None:
+                    leave_out(first + int(index), problem)
+                    continue
                 short = encoded if encoder.limit is None else encoder.tokenizer.cut(encoded, encoder.limit)
                 writers[splits[index]].add(short, length=length)
             first += len(batch)
             progress(first / len(table.row_ids))
     return {name: writer.finish() for name, writer in zip(SPLITS, writers, strict=True)}
+
+
+def _problem_of_target(row: Row, encoded: EncodedRow, *, most: int | None) -> Unusable | None:
+    """Return why a row cannot be used whose target has more tokens than the model is to write: cut, it would teach the model to stop in the middle."""
+    target = encoded.sequences.get(LABELS)
+    if most is None or target is None or len(target) <= most:
+        return None
+    return Unusable(BadReason.LONG_TARGET, excerpt_of(row["target"], about=f"{len(target):,} tokens"))
 
 
 def default_max_tokens(lengths: NDArray[np.int64], *, limit: int | None) -> int:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
+from tuneloop_trainer.dataset.sequences import columns_of
 from tuneloop_trainer.dataset.shards import (
     IGNORED,
     LABELS,
@@ -21,7 +22,6 @@ from tuneloop_trainer.dataset.shards import (
     SplitFiles,
     TextFile,
 )
-from tuneloop_trainer.dataset.sequences import columns_of
 from tuneloop_trainer.durable import file_sha256
 
 if TYPE_CHECKING:

@@ -25,15 +25,18 @@ def require_answer(folder: Path, text: str, *, task: Task, labels: Sequence[str]
     if absent:
         raise UserCodeError(f"the files lack {', '.join(absent[:5])}, or have them in another shape", hint=_HINT)
     found = [model.config.id2label[index] for index in range(model.config.num_labels)]
-    if found != list(labels):
+    if task.has_new_head and found != list(labels):
         raise UserCodeError(f"config.json has the labels {found[:20]}, the job has {list(labels)[:20]}", hint=_HINT)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
     if not tokenizer.is_fast:
         raise UserCodeError("its tokenizer has no tokenizer.json (fast tokenizer), which the server needs", hint=_HINT)
     inputs = tokenizer([text], truncation=True, return_tensors="pt")
     with torch.inference_mode():
+        if task.generation is not None:
+            model.generate(**inputs)
+            return
         logits = model(**inputs).logits
-    if logits.shape[-1] != len(labels) or not torch.isfinite(logits).all():
+    if (task.has_new_head and logits.shape[-1] != len(labels)) or not torch.isfinite(logits).all():
         raise UserCodeError(
             f"the answer has {logits.shape[-1]} numbers for {len(labels)} labels, or one is not finite", hint=_HINT
         )

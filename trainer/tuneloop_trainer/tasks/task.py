@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_api.contract.artifact import TargetScale
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
@@ -68,6 +69,18 @@ class Batch:
     """Arguments of the model's forward call, [B, T] each, padded on the right: `input_ids`, `attention_mask`."""
     labels: NDArray[Any]
     """What `loss_sum` compares with: [B], [B, C] or [B, T], int64, IGNORED where a token is no target; or numbers, float64 [B]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """How the model writes texts, in training, in the export and for whoever loads the published model."""
+
+    max_tokens: int
+    """Most tokens of a text; no target has more."""
+    num_beams: int
+    """Beams of the search; 1 takes the likeliest token each time."""
+    sums_of_written: Callable[[Sequence[Row], Sequence[str]], NDArray[np.float64]]
+    """(rows, texts that the model wrote for them) → what each row adds to the sums of the metrics, [n, S]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +161,8 @@ class Task:
     """Row → the text that the model reads."""
     encode: Callable[[Any, Sequence[Row], Mapping[str, int]], list[EncodedRow]]
     """(fast tokenizer of transformers, rows, class ids by name) → the encoded rows, in the same order."""
+    with_options: Callable[[Task, Settings], Task] | None = None
+    """(task, settings of the job) → the task with the options that the settings have; None: the task has none."""
     with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None
     """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
@@ -195,6 +210,8 @@ class Task:
     """The same in words, for the model card."""
     fit: Callable[[Task, TokenizedSplit], Task] | None = None
     """(task, training split) → the task with the scale of the split's numbers; None: the task takes nothing of the rows. See `on`."""
+    generation: Generation | None = None
+    """How the model writes a text for each test row, at the end of training; None: it writes none. A model that does takes `labels` in its forward call."""
     target_scale: TargetScale | None = None
     """What `loss_sum` and `target_values` of a fitted task scale by: the model in training gives (number - mean) / std, the published one the number."""
     features: TaskFeatures

@@ -75,6 +75,10 @@ class Columns(SpecModel):
     """Column with the list of words (CSV and TSV: words with spaces between). Default: `tokens`. For example `words`."""
     tags: ColumnName | None = None
     """Column with the list of their tags, such as `B-PER`. Default: `tags`. For example `ner_tags`."""
+    source: ColumnName | None = None
+    """Column with the text that the model reads. Default: `source`. For example `article`."""
+    target: ColumnName | None = None
+    """Column with the text that the model is to write. Default: `target`. For example `summary`."""
 
 
 class LabelRule(SpecModel):
@@ -240,9 +244,9 @@ class Data(SpecModel):
     test: Annotated[list[Source], Field(min_length=1, max_length=64)] | None = None
     """Sources of the rows for the final measurement, 1 to 64; training never sees them. Default: a fraction of the training rows (`split.test`).
     For example `[{uri: pvc://models/test.csv}]`."""
-    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] | None = None
+    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags", "source-target"] | None = None
     """Format of the rows: `text-label` is a text and its class, `text-labels` a text and the list of its labels, `text-score` a text and a number, `tokens-tags` words
-    and a tag for each. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
+    and a tag for each, `source-target` a text and the text to write for it. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
     split: Split | None = None

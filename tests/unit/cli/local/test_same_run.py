@@ -24,6 +24,8 @@ FINE_TUNE_JOB = LOCAL_KINDS["FineTuneJob"]
 TRAINS = """
     model.uri model.revision model.labels
     task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens
+    taskOptions.sourcePrefix taskOptions.maxTargetTokens taskOptions.numBeams
+    data.train.columns.source data.train.columns.target data.validation.columns.source data.validation.columns.target data.test.columns.source data.test.columns.target
     data.train.uri data.train.split data.train.limit data.train.cutoff data.train.window data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
     data.train.labelRule.above data.train.labelRule.names data.train.labelRule.dropWithin
     data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.window data.validation.columns.text data.validation.columns.label
@@ -49,7 +51,7 @@ FREE = """
     evaluation.compareWith.minImprovement evaluation.compareWith.sliceMargin evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
     evaluation.compareWith.recent.cutoff evaluation.compareWith.recent.window
     evaluation.compareWith.recent.columns.text evaluation.compareWith.recent.columns.label evaluation.compareWith.recent.columns.tokens
-    evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
+    evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.columns.source evaluation.compareWith.recent.columns.target evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
     evaluation.compareWith.recent.labelRule.dropWithin deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter output.formats
     resources.nodes resources.gpusPerNode resources.processesPerNode resources.gpuResource resources.cpu resources.memory
     resources.requests.cpu resources.requests.memory resources.sharedMemory resources.ephemeralStorage resources.extended
@@ -103,6 +105,7 @@ def test_every_field_of_the_spec_is_sorted_in() -> None:
 
 
 OF_TOKENS = "taskOptions.tagScheme taskOptions.labelAllTokens"
+OF_WRITING = "taskOptions.sourcePrefix taskOptions.maxTargetTokens taskOptions.numBeams"
 
 
 def values_of(node):
@@ -136,8 +139,10 @@ def manifests_with(field):
     if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
     tokens = {"task": "token-classification"}
+    writing = {"task": "text2text-generation", "model": {"uri": "pvc://models/a"}}
+    of_task = tokens if field in OF_TOKENS.split() else writing if field in OF_WRITING.split() else {}
     for value in (*VALUES.get(last, values_of(LEAVES[field])), None):
-        for changed in ({}, tokens) if field in OF_TOKENS.split() else ({},):
+        for changed in ({}, of_task) if of_task else ({},):
             inner[last] = value
             if value is None:
                 del inner[last]

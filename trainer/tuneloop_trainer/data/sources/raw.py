@@ -61,6 +61,11 @@ class BadReason(StrEnum):
     OTHER_LENGTH = "not as many tags as tokens"
     IMPOSSIBLE_TAG = "impossible tag"
     UNKNOWN_TAG = "unknown tag"
+    MISSING_TARGET = "missing target"
+    BLANK_TARGET = "blank target"
+    LONG_TARGET = "target has more tokens than taskOptions.maxTargetTokens"
+    TARGET_NOT_TEXT = "target is not a string"
+    TARGET_NOT_UNICODE = "target is not valid Unicode"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,8 @@ def _wanted(inputs: ExportInputs) -> bool:
 def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     merged: Any = model if inputs.method.merge is None else inputs.method.merge(model)
     merged.config.name_or_path = ""
+    if not inputs.task.has_new_head:
+        merged.config.use_cache = True  # training needs no keys and values of earlier tokens, and writing text does
     merged.save_pretrained(folder)
     inputs.tokenizer().save_pretrained(folder)
     return merged
