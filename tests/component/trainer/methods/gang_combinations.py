@@ -62,30 +62,34 @@ def _published(folder: Path, name: str, cell: dict[str, Any]) -> dict[str, float
     target = folder / f"{name}-published"
     target.mkdir()
     output = {"mergeAdapter": False} if cell["method"]["type"] in PROMPTS else {}
-    settings = run_config(
-        target, model=folder / "model", task=cell["task"], method=cell["method"], output=output
-    ).settings
-    logits = published_logits(target, folder / "model", settings, weights, labels=LABELS)
+    model = folder / model_of(cell)
+    settings = run_config(target, model=model, task=cell["task"], method=cell["method"], output=output).settings
+    logits = published_logits(target, model, settings, weights, labels=LABELS)
     expected = logits.pop("trained")
     return found | {form: float((values - expected).abs().max()) for form, values in logits.items()}
 
 
+def model_of(cell: dict[str, Any]) -> str:
+    """Return the name of the folder of a cell's model."""
+    return "writer" if cell["task"] == "text2text-generation" else "model"
+
+
 def _engine(folder: Path, cell: dict[str, Any]) -> Engine:
     task = TASKS[cell["task"]]
-    settings = run_config(folder, model=folder / "model", task=task.name, method=cell["method"]).settings
+    settings = run_config(folder, model=folder / model_of(cell), task=task.name, method=cell["method"]).settings
     engine = EngineSettings(
         zero_stage=cell["zero_stage"], precision=cell["precision"], micro_batch_size=4, max_grad_norm=1.0, learning_rate=1e-2,
         weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8,
     )  # fmt: skip
     with zero3_context(engine):
-        model = load_model(folder / "model", task=task, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
+        model = load_model(folder / model_of(cell), task=task, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
     built = method_of(settings.method).build(model, settings.method, task=task, seed=1)
     return Engine(built.train(), engine)
 
 
 def _train(engine: Engine, cell: dict[str, Any], *, steps: int) -> None:
     for _ in range(steps):
-        output = engine.forward(**inputs())
+        output = engine.forward(**inputs(cell["task"]))
         targets = output.logits.shape[:-1]
         labels = torch.arange(targets.numel()).reshape(targets) % len(LABELS)
         engine.backward(TASKS[cell["task"]].loss_sum(output, labels, 0.0) / targets.numel())

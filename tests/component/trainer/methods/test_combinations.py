@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from ranks import run_ranks
-from tiny_architectures import save_base, save_tokenizer
+from tiny_architectures import save_base, save_tokenizer, save_with_head
 
 from tuneloop_api.combinations.table import METHODS, OPTIONS, PRECISIONS, TASKS, ZERO_STAGES, Combination, refusal
+from tuneloop_trainer.tasks import TASKS as TASKS_OF_TRAINER
 
 SCRIPT = Path(__file__).with_name("gang_combinations.py")
 VALUES = {"freeze": ["embeddings", r"layer\.0\."]}
@@ -37,7 +38,7 @@ FEW = [
     "prompt-text-classification-1-fp32",
     "p-tuning-text-classification-3-bf16",
     "lora-useDora-token-classification-2-fp32",
-    "lora-useRslora-text-classification-3-fp32",
+    "lora-useRslora-text2text-generation-3-fp32",
     "full-freeze-token-classification-2-bf16",
 ]
 """One of each variant, with all stages, formats of numbers and tasks among them."""
@@ -66,7 +67,9 @@ def all_cells() -> list[Any]:
 def test_what_the_table_allows_trains_resumes_and_is_published(tmp_path: Path, names: list[str]) -> None:
     cells = {name: CELLS[name] for name in names}
     save_base(tmp_path / "model", "bert")
-    save_tokenizer(tmp_path / "model")
+    save_with_head(tmp_path / "writer", "bart", task=TASKS_OF_TRAINER["text2text-generation"], labels=())
+    for model in ("model", "writer"):
+        save_tokenizer(tmp_path / model)
     given = {"folder": str(tmp_path), "cells": cells}
     deadline = 60.0 + 20.0 * len(cells)
     moved = run_ranks(SCRIPT, "save_cells", world_size=2, deadline=deadline, **given)[0]
