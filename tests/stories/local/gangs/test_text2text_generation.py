@@ -77,6 +77,7 @@ def losses_of(job: Job) -> list[float]:
 def done(tmp_path_factory) -> Done:
     job = Job(configured(tmp_path_factory.mktemp("job"), ranks=2))
     prepared, trained = job.prepare(), job.train()
+    shutil.copytree(job.folder / "checkpoints", job.folder / "kept")  # export leaves the best alone
     return Done(job, prepared, trained, job.export(), losses_of(job))
 
 
@@ -118,7 +119,10 @@ def test_the_published_folder_says_how_the_model_writes(done):
 
 
 def test_three_ranks_go_on_from_a_checkpoint_of_two_and_write_the_same_texts(done):
-    shutil.rmtree(next((done.job.folder / "checkpoints").glob(f"step-{STEPS:0>8}*")))
+    shutil.rmtree(done.job.folder / "checkpoints")
+    shutil.copytree(
+        done.job.folder / "kept", done.job.folder / "checkpoints", ignore=lambda *_: [f"step-{STEPS:0>8}-a1"]
+    )
     job = Job(configured(done.job.folder.parent, ranks=3))
     job.prepared = done.job.prepared
     trained = job.train(attempt=2)
