@@ -30,10 +30,10 @@ class Inputs(ExportInputs):
         return AutoTokenizer.from_pretrained(self.prepared.model_path)
 
 
-def logits(model: Any) -> torch.Tensor:
+def logits(model: Any, *, task: str = "") -> torch.Tensor:
     """Return the logits of all tokens, or rows, that are no padding."""
     with torch.no_grad():
-        found = model.eval()(**inputs()).logits
+        found = model.eval()(**inputs(task)).logits
     return found[inputs()["attention_mask"].bool()] if found.ndim == 3 else found
 
 
@@ -54,7 +54,7 @@ def published_logits(
         trained=TrainResult.model_construct(weights_path=str(folder / "weights")),
     )
     model = load_trained(base, folder / "weights", task=given.task)
-    found = {"trained": logits(model)}
+    found = {"trained": logits(model, task=settings.task)}
     for exporter in write_all(folder, given, model):
-        found[exporter.folder] = logits(exporter.load(given, folder / exporter.folder))
+        found[exporter.folder] = logits(exporter.load(given, folder / exporter.folder), task=settings.task)
     return found

@@ -166,6 +166,7 @@ def token_ids() -> torch.Tensor:
     return ids
 
 
-def inputs() -> dict[str, torch.Tensor]:
-    """Return the arguments of a forward pass."""
-    return {"input_ids": token_ids(), "attention_mask": (token_ids() != PAD).long()}
+def inputs(task: str = "") -> dict[str, torch.Tensor]:
+    """Return the arguments of a forward pass. task: its name; a model that writes texts is given one to write."""
+    labels = {"labels": token_ids()} if task == "text2text-generation" else {}
+    return {"input_ids": token_ids(), "attention_mask": (token_ids() != PAD).long(), **labels}

@@ -30,7 +30,7 @@ from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
 from tuneloop_trainer.preflight.preflight import Preflight
-from tuneloop_trainer.prepare import inputs_of, locate_sources, refuse_too_long
+from tuneloop_trainer.prepare import inputs_of, locate_sources, refuse_long_targets, refuse_too_long
 from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
     reserved = method_of(settings.method).reserves(settings.method)
     model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True, reserved=reserved)
     refuse_too_long(settings.data.max_tokens, model=model)
+    refuse_long_targets(task_of(settings), model=model)
     inputs = inputs_of(config, sources=locate_sources(config, snapshots=scratch / "feedback"), model=model)
     read = read_rows(inputs, folder=scratch, part=_silent)
     table = read.table

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.data.collect import LocatedSource
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.report import Reporter
+    from tuneloop_trainer.tasks.task import Task
 
 LOG = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
             reserved=method_of(config.settings.method).reserves(config.settings.method),
         )
         refuse_too_long(config.settings.data.max_tokens, model=model)
+        refuse_long_targets(task_of(config.settings), model=model)
     for note in feedback_notes(sources):
         LOG.info("data: %s", note)
     inputs = inputs_of(config, sources=sources, model=model)
@@ -188,4 +190,14 @@ def refuse_too_long(max_tokens: int | None, *, model: PretrainedModel) -> None:
         raise ConfigError(
             f"data.maxTokens: {max_tokens} is more than the model can read: {model.max_tokens} tokens",
             hint=f"set it to at most {model.max_tokens}, or leave it out",
+        )
+
+
+def refuse_long_targets(task: Task, *, model: PretrainedModel) -> None:
+    """Raise ConfigError if the task allows targets longer than the model can make."""
+    longest, generation = model.longest_target, task.generation
+    if generation is not None and longest is not None and generation.max_tokens > longest:
+        raise ConfigError(
+            f"taskOptions.maxTargetTokens: {generation.max_tokens} is more than the model can make: {longest} tokens",
+            hint=f"set it to at most {longest}",
         )

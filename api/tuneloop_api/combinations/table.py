@@ -14,7 +14,7 @@ PROMPTS = ("prefix", "prompt", "p-tuning")
 """Methods that train virtual tokens before each text. No weight of the base model could hold these: they are published as adapters alone."""
 ADAPTERS = ("lora", "ia3", *PROMPTS)
 """Methods whose trained weights lie beside those of the base model."""
-TASKS = ("text-classification", "token-classification", "text-generation", "fill-mask")
+TASKS = ("text-classification", "token-classification", "text-generation", "fill-mask", "text2text-generation")
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 ZERO_STAGES = (0, 1, 2, 3)
 PRECISIONS = ("fp32", "bf16")
@@ -128,6 +128,14 @@ REFUSED: tuple[Refused, ...] = (
         tasks=("fill-mask",),
         reason="must not be prefix, prompt or p-tuning with task: fill-mask: virtual tokens lie beside the model, and a job that goes on from it would read none of what they have learned",
         advice="use method.type: full or lora",
+    ),
+    Refused(
+        field="method.type",
+        methods=PROMPTS,
+        tasks=("text2text-generation",),
+        reason="must not be prefix, prompt or p-tuning with task: text2text-generation: a prefix would reach the decoder alone, which has read the text already, and virtual tokens "
+        "of the input are lost when a text is written token by token",
+        advice="use method.type: lora, ia3, bitfit or full",
     ),
     Refused(
         field="method.type",

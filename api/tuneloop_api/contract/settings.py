@@ -44,6 +44,8 @@ class ColumnSettings(SettingsBlock):
     messages: str = "messages"
     prompt: str = "prompt"
     completion: str = "completion"
+    source: str = "source"
+    target: str = "target"
 
 
 class LabelRuleSettings(SettingsBlock):
@@ -113,7 +115,7 @@ class DataSettings(SettingsBlock):
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
     format: Literal[
-        "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion"
+        "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion", "source-target"
     ] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
@@ -136,6 +138,12 @@ class TaskOptionSettings(SettingsBlock):
     """Part of the tokens of a text that is predicted."""
     whole_word: bool = False
     """Words are masked whole."""
+    source_prefix: str = ""
+    """What the model reads in front of each source."""
+    max_target_tokens: int = 128
+    """Most tokens that a target has, and that the model writes."""
+    num_beams: int = 1
+    """Beams of the search by which the model writes; 1: greedy."""
 
 
 class MethodSettings(SettingsBlock):

@@ -150,6 +150,17 @@ BROKEN_RULES = [
     (FineTuneJob, {"method": {"type": "bitfit", "rank": 8}}, "spec.method.rank: Forbidden: applies only to type: lora"),
     (FineTuneJob, {"taskOptions": {"tagScheme": "iob2"}}, "spec.taskOptions.tagScheme: Forbidden: applies only to task: token-classification"),
     (FineTuneJob, {"taskOptions": {"labelAllTokens": False}}, "spec.taskOptions.labelAllTokens: Forbidden: applies only to task: token-classification"),
+    *((FineTuneJob, {"taskOptions": {name: value}}, f"spec.taskOptions.{name}: Forbidden: applies only to task: text2text-generation") for name, value in (
+        ("sourcePrefix", "summarize: "), ("maxTargetTokens", 64), ("numBeams", 4))),
+    *((FineTuneJob, {"task": "text2text-generation", "method": {"type": "full"}} | given, f"spec.{field}: Forbidden: cannot be combined with task: text2text-generation") for given, field in (
+        ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify"),
+        ({"data": {"train": [TRAIN], "allowMissingClasses": True}}, "data.allowMissingClasses"),
+        ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
+        ({"output": {"formats": ["safetensors", "onnx"]}}, "output.formats"),
+        ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
+    )),
+    (FineTuneJob, {"task": "text2text-generation", "method": {"type": "prefix"}, "output": {"mergeAdapter": False}}, "spec.method.type: Forbidden: must not be prefix, prompt or p-tuning with task: text2text-generation"),
+    (FineTuneJob, {"task": "text2text-generation", "training": {"bestMetric": "span_f1"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"training": {"bestMetric": "span_f1"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"training": {"earlyStopping": {"metric": "span_recall"}}}, "spec.training.earlyStopping.metric: Forbidden: must be a metric of the task"),
     (FineTuneJob, {"task": "token-classification", "taskOptions": {"problemType": "multi-label"}}, "spec.taskOptions.problemType: Forbidden: applies only to task: text-classification"),

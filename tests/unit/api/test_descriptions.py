@@ -49,6 +49,10 @@ NEEDS: dict[str, Node] = {
     "spec.taskOptions": {"spec.task": "token-classification"},
     "spec.model.chatTemplate": {"spec.task": "text-generation"},
     "spec.taskOptions.maskProbability": {"spec.task": "fill-mask"},
+    **{
+        f"spec.taskOptions.{name}": {"spec.task": "text2text-generation"}
+        for name in ("sourcePrefix", "maxTargetTokens", "numBeams")
+    },
     "spec.rollout.gates[0].compare": {"spec.rollout.gates[0].query": "a{b='{{revision}}'}"},
     "spec.rollout.shadow": {"spec.rollout.strategy": "Shadow"},
     "spec.rollout.shadow.percent": {"spec.rollout.strategy": "Shadow"},

@@ -184,6 +184,7 @@ def test_labels_have_the_lengths_of_the_api_server(labels: dict[str, str], wrong
 
 
 TOKENS = {"task": "token-classification"}
+WRITING = {"task": "text2text-generation"}
 SEVERAL: Given = {"taskOptions": {"problemType": "multi-label"}}
 NUMBERS: Given = {"taskOptions": {"problemType": "regression"}}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
@@ -273,6 +274,24 @@ SPECS: list[tuple[Given, list[str]]] = [
     ({"taskOptions": {"tagScheme": "auto"}}, ["taskOptions.tagScheme"]),
     ({"taskOptions": {}}, []),
     ({"taskOptions": {"tagScheme": "auto"}} | TOKENS, []),
+    *(
+        (fields | {"taskOptions": {name: value}}, wrong if fields else [f"taskOptions.{name}"])
+        for name, value in (("sourcePrefix", "a: "), ("maxTargetTokens", 2), ("numBeams", 1))
+        for fields, wrong in (({}, []), (WRITING, []))
+    ),
+    (WRITING | {"data": {"train": [READ], "split": {"method": "random"}, "allowMissingClasses": False}}, []),
+    (WRITING | {"data": {"train": [READ], "split": {"stratify": True}}}, ["data.split.stratify"]),
+    (WRITING | {"data": {"train": [READ], "allowMissingClasses": True}}, ["data.allowMissingClasses"]),
+    (WRITING | {"model": {"uri": "pvc://a/b", "labels": ["a", "b"]}}, ["model.labels"]),
+    (WRITING | {"output": {"formats": ["safetensors"]}}, []),
+    (WRITING | {"output": {"formats": ["safetensors", "onnx"]}}, ["output.formats"]),
+    (WRITING | COMPARED, ["evaluation.compareWith"]),
+    *(
+        (WRITING | {"method": {"type": method}, "output": {"mergeAdapter": False}}, ["method.type"])
+        for method in ("prefix", "prompt", "p-tuning")
+    ),
+    *((WRITING | {"method": {"type": method}}, []) for method in ("full", "lora", "ia3", "bitfit")),
+    *((WRITING | {"training": {"bestMetric": metric}}, []) for metric in ("loss", "accuracy", "perplexity")),
     ({"taskOptions": {"problemType": "single-label"}}, []),
     ({"taskOptions": {"problemType": "single-label"}} | TOKENS, ["taskOptions.problemType"]),
     (SEVERAL, []),

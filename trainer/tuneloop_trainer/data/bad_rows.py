@@ -25,6 +25,7 @@ _MENDING = {
     BadReason.NOT_MESSAGES: 'give each row a list of messages, such as [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello!"}]',
     BadReason.NO_ASSISTANT: 'give each conversation an answer, {"role": "assistant", "content": …}; for texts without answers set data.format: text',
     BadReason.EMPTY_COMPLETION: "give each prompt the text that follows it; for texts alone set data.format: text",
+    BadReason.LONG_TARGET: "set taskOptions.maxTargetTokens to at least what the longest target has, or shorten the targets",
     BadReason.TOO_LONG: "shorten these texts, or write one row a line",
 }
 _OF_ALL_ROWS = frozenset(
@@ -35,6 +36,7 @@ _OF_ALL_ROWS = frozenset(
         BadReason.NOT_MESSAGES,
         BadReason.NO_ASSISTANT,
         BadReason.EMPTY_COMPLETION,
+        BadReason.LONG_TARGET,
     }
 )
 """What `_MENDING` says of these is right also where all rows are bad: the job takes them for rows of another kind."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tuneloop_api.contract.results import DataCounts
+from tuneloop_trainer.data.bad_rows import BadRows, refuse_too_many
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
 from tuneloop_trainer.data.folder import draft_folder, publish
 from tuneloop_trainer.data.notes import notes_of
 from tuneloop_trainer.data.report_data import data_report, rows_report, summary
+from tuneloop_trainer.data.row_table import OUT
 from tuneloop_trainer.data.steps import exact_duplicates, keep_splits_apart, label_ids, split
 from tuneloop_trainer.data.steps.step import StepContext
 from tuneloop_trainer.data.tokenize import RowEncoder, default_max_tokens, tokenize, wrap
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.encoded import EncodedSplit
-    from tuneloop_trainer.data.formats.row_format import RowFormat
+    from tuneloop_trainer.data.formats.row_format import RowFormat, Unusable
     from tuneloop_trainer.data.prepare_progress import PrepareProgress
     from tuneloop_trainer.data.row_table import RowTable
     from tuneloop_trainer.data.steps.step import DataStep
@@ -127,7 +129,9 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
     with draft_folder(folder.parent, digest=folder.name, uid=uid) as draft:
         rows = read_rows(inputs, folder=draft, part=progress.part)
         encoder = encoder_of(inputs, labels=rows.table.labels or [])
-        encoded, max_tokens, written = _write(inputs, rows.table, encoder, folder=draft, part=progress.part)
+        encoded, max_tokens, written = _write(
+            inputs, rows.table, encoder, folder=draft, part=progress.part, bad=rows.collected.bad
+        )
         report = data_report(
             collected=rows.collected,
             facts=rows.facts,
@@ -158,7 +162,8 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
 def write_sample(inputs: Inputs, table: RowTable, *, folder: Path, part: Callable[..., Any]) -> DatasetManifest:
     """Write the rows of a table as a private data set. Its manifest has no counts. The settings must give `data.maxTokens`."""
     encoder = encoder_of(inputs, labels=table.labels or [])
-    encoded, max_tokens, written = _write(inputs, table, encoder, folder=folder, part=part)
+    bad = BadRows(most_samples=0)
+    encoded, max_tokens, written = _write(inputs, table, encoder, folder=folder, part=part, bad=bad)
     manifest = DatasetManifest(
         version=_version(encoded),
         digest=folder.name,
@@ -179,15 +184,27 @@ def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
         encode_rows=inputs.task.encode,
         label_ids={label: index for index, label in enumerate(labels)},
         limit=inputs.model.max_tokens,
+        longest_target=generation.max_tokens if (generation := inputs.task.generation) else None,
     )
 
 
 def _write(
-    inputs: Inputs, table: RowTable, encoder: RowEncoder, *, folder: Path, part: Callable[..., Any]
+    inputs: Inputs, table: RowTable, encoder: RowEncoder, *, folder: Path, part: Callable[..., Any], bad: BadRows
 ) -> tuple[Mapping[str, EncodedSplit], int, WrittenSplits]:
-    """Write rows, shards and tokenizer; returns the encoded rows' lengths, the cut, and what was written. `part`: `PrepareProgress.part`."""
+    """Write rows, shards and tokenizer; returns the encoded rows' lengths, the cut, and what was written. `part`: `PrepareProgress.part`.
+
+    bad: gets the rows that only the tokenizer shows to be unusable. Raises DataError if there are more than is tolerated.
+    """
+    splits, rows = table.splits.copy(), bad.counts.total() + len(table.row_ids)
+
+    def leave_out(index: int, problem: Unusable) -> None:
+        bad.add(problem, place=table.place(index))
+        splits[index] = OUT
+
     with part("tokenizing", until=0.85) as done:
-        encoded = tokenize(table, encoder, folder=folder, progress=done)
+        encoded = tokenize(table, encoder, folder=folder, leave_out=leave_out, progress=done)
+    refuse_too_many(bad, rows=rows, settings=inputs.settings.data.validate_rows)
+    table = replace(table, splits=splits)
     if numbers := _numbers(encoded):
         scale_of(numbers["train"])
     max_tokens = inputs.settings.data.max_tokens or default_max_tokens(encoded["train"].lengths, limit=encoder.limit)

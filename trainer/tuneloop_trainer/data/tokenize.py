@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_trainer.data.encoded import EncodedWriter
+from tuneloop_trainer.data.formats.row_format import Unusable
+from tuneloop_trainer.data.sources.excerpt import excerpt_of
+from tuneloop_trainer.data.sources.raw import BadReason
+from tuneloop_trainer.dataset.shards import LABELS
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError, ModelAccessError
 from tuneloop_trainer.tasks.task import EncodedRow
@@ -60,6 +64,7 @@ class TextTokenizer:
         return EncodedRow(
             input_ids=row.input_ids[kept],
             token_columns={name: values[kept] for name, values in row.token_columns.items()},
+            sequences=row.sequences,
             row_columns=row.row_columns,
         )
 
@@ -94,11 +99,14 @@ class RowEncoder:
     label_ids: Mapping[str, int]
     limit: int | None
     """Longest input of the model."""
+    longest_target: int | None = None
+    """Most tokens of a text that the model is to write; None: it writes none."""
 
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Return whole rows as tokens. Raises ModelAccessError if an id has no embedding."""
         encoded = self.encode_rows(self.tokenizer.tokenizer, rows, self.label_ids)
-        highest = max((int(row.input_ids.max()) for row in encoded if len(row.input_ids)), default=0)
+        sequences = (ids for row in encoded for ids in (row.input_ids, *row.sequences.values()))
+        highest = max((int(ids.max()) for ids in sequences if len(ids)), default=0)
         if highest >= self.tokenizer.vocabulary:
             raise ModelAccessError(
                 f"the tokenizer makes the id {highest}, the model has {self.tokenizer.vocabulary} embeddings: they do not belong together"
@@ -107,9 +115,17 @@ class RowEncoder:
 
 
 def tokenize(
-    table: RowTable, encoder: RowEncoder, *, folder: Path, progress: Callable[[float], None]
+    table: RowTable,
+    encoder: RowEncoder,
+    *,
+    folder: Path,
+    leave_out: Callable[[int, Unusable], None],
+    progress: Callable[[float], None],
 ) -> dict[str, EncodedSplit]:
-    """Tokenize every row that is in a split; returns what was written to `folder`, by split. Memory: one batch of rows, and 24 bytes a row."""
+    """Tokenize every row that is in a split; returns what was written to `folder`, by split. Memory: one batch of rows, and 24 bytes a row.
+
+    leave_out: is called with the index of a row whose target is too long, and why it cannot be used; the row is not written.
+    """
     with ExitStack() as stack:
         writers = [stack.enter_context(EncodedWriter(folder, name)) for name in SPLITS]
         first = 0
@@ -121,11 +137,22 @@ def tokenize(
                 length = len(encoded.input_ids)
                 if length == 0:
                     raise _without_token(row, table=table, index=first + int(index))
+                if (problem := _problem_of_target(row, encoded, most=encoder.longest_target)) is not None:
+                    leave_out(first + int(index), problem)
+                    continue
                 short = encoded if encoder.limit is None else encoder.tokenizer.cut(encoded, encoder.limit)
                 writers[splits[index]].add(short, length=length)
             first += len(batch)
             progress(first / len(table.row_ids))
     return {name: writer.finish() for name, writer in zip(SPLITS, writers, strict=True)}
+
+
+def _problem_of_target(row: Row, encoded: EncodedRow, *, most: int | None) -> Unusable | None:
+    """Return why a row cannot be used whose target has more tokens than the model is to write: cut, it would teach the model to stop in the middle."""
+    target = encoded.sequences.get(LABELS)
+    if most is None or target is None or len(target) <= most:
+        return None
+    return Unusable(BadReason.LONG_TARGET, excerpt_of(row["target"], about=f"{len(target):,} tokens"))
 
 
 def default_max_tokens(lengths: NDArray[np.int64], *, limit: int | None) -> int:

@@ -66,7 +66,7 @@ def write_splits(
                     cut = as_trained(cut)
                 if groups is not None:
                     cut = replace(cut, row_columns={**cut.row_columns, GROUPS: int(groups[index])})
-                if count_targets(cut.token_columns):
+                if count_targets(cut.token_columns, cut.sequences):
                     writers[split].add(row, cut, row_id=row_id)
                 else:
                     splits[index] = OUT
@@ -108,6 +108,7 @@ class _SplitWriter:
             row=row_id,
             row_columns=encoded.row_columns,
             token_columns=encoded.token_columns,
+            sequences=encoded.sequences,
         )
 
     def end_batch(self) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
+from tuneloop_trainer.dataset.sequences import columns_of
 from tuneloop_trainer.dataset.shards import (
     IGNORED,
     LABELS,
@@ -68,6 +69,7 @@ class ShardWriter:
         self._shards: list[Shard] = []
         self._row_columns: list[str] = []
         self._token_columns: list[str] = []
+        self._sequences: list[str] = []
 
     def add(
         self,
@@ -76,12 +78,16 @@ class ShardWriter:
         row: int,
         row_columns: Mapping[str, int | float] = MappingProxyType({}),
         token_columns: Mapping[str, NDArray[np.int32]] = MappingProxyType({}),
+        sequences: Mapping[str, NDArray[np.int32]] = MappingProxyType({}),
     ) -> None:
-        """Append one row, cut already. `ids` and each token column: int32 [length >= 1]."""
+        """Append one row, cut already. `ids` and each token column: int32 [length >= 1]. `sequences`: int32 of any length."""
         if self._tokens and self._tokens + len(ids) > self._most:
             self._flush()
         self._row_columns, self._token_columns = sorted(row_columns), sorted(token_columns)
-        self._rows.append(_Row(ids=ids, row=row, row_columns=row_columns, token_columns=token_columns))
+        self._sequences = sorted(sequences)
+        self._rows.append(
+            _Row(ids=ids, row=row, row_columns=row_columns, token_columns=token_columns, sequences=sequences)
+        )
         self._tokens += len(ids)
 
     def finish(self, texts: Iterable[TextFile]) -> SplitFiles:
@@ -93,6 +99,7 @@ class ShardWriter:
             tokens=sum(shard.tokens for shard in self._shards),
             row_columns=self._row_columns,
             token_columns=self._token_columns,
+            sequences=self._sequences,
             shards=self._shards,
             texts=list(texts),
         )
@@ -104,13 +111,15 @@ class ShardWriter:
             "input_ids": np.concatenate([row.ids for row in rows]).astype(np.int32, copy=False),
             "offsets": np.cumsum([0, *(len(row.ids) for row in rows)], dtype=np.int64),
             "rows": np.array([row.row for row in rows], dtype=np.int64),
-            "targets": np.array([count_targets(row.token_columns) for row in rows], dtype=np.int64),
+            "targets": np.array([count_targets(row.token_columns, row.sequences) for row in rows], dtype=np.int64),
         }
         for name in self._row_columns:
             columns[ROW_PREFIX + name] = column_of_rows([row.row_columns[name] for row in rows])
         for name in self._token_columns:
             values = np.concatenate([row.token_columns[name] for row in rows])
             columns[TOKEN_PREFIX + name] = values.astype(np.int32, copy=False)
+        for name in self._sequences:
+            columns |= columns_of(name, [row.sequences[name] for row in rows])
         save_file(columns, path)
         self._shards.append(Shard(file=path.name, rows=len(rows), tokens=self._tokens, sha256=file_sha256(path)))
         self._rows, self._tokens = [], 0
@@ -122,6 +131,7 @@ class _Row:
     row: int
     row_columns: Mapping[str, int | float]
     token_columns: Mapping[str, NDArray[np.int32]]
+    sequences: Mapping[str, NDArray[np.int32]]
 
 
 def column_of_rows(values: Sequence[int | float]) -> NDArray[Any]:
@@ -129,7 +139,11 @@ def column_of_rows(values: Sequence[int | float]) -> NDArray[Any]:
     return np.array(values, dtype=np.float64 if isinstance(values[0], float) else np.int64)
 
 
-def count_targets(token_columns: Mapping[str, NDArray[np.int32]]) -> int:
-    """Return how many things the loss is taken over in a row: its tokens with a label, or the row itself where tokens have none."""
+def count_targets(
+    token_columns: Mapping[str, NDArray[np.int32]], sequences: Mapping[str, NDArray[np.int32]] = MappingProxyType({})
+) -> int:
+    """Return how many things the loss is taken over in a row: the tokens that it writes, its tokens with a label, or the row itself where it has neither."""
+    if LABELS in sequences:
+        return len(sequences[LABELS])
     labels = token_columns.get(LABELS)
     return 1 if labels is None else int((labels != IGNORED).sum())

@@ -2,7 +2,8 @@
 
     <datasets>/<digest>/dataset.json             DatasetManifest, written last
                         train-00000.safetensors  input_ids int32 [T], offsets int64 [n+1], rows int64 [n], targets int64 [n],
-                                                 token.NAME int32 [T] and row.NAME int64 or float64 [n]: the columns that the task named
+                                                 token.NAME int32 [T] and row.NAME int64 or float64 [n]: the columns that the task named,
+                                                 sequence.NAME int32 and sequence.NAME.offsets int64 [n+1]: its further sequences
                         train-00000.parquet      row int64, and the columns of the row format: the rows as they were read, in the same order
                         tokenizer/               the tokenizer's files
                         report.json              what became of the rows
@@ -13,7 +14,7 @@ A folder of that name is whole or absent: `prepare` writes it under another name
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from pydantic import Field, ValidationError
 
 from tuneloop_api.contract.results import DataCounts
 from tuneloop_api.wire.model import MessageModel
+from tuneloop_trainer.dataset.sequences import Sequences, ShardSequence, sequence_in
 from tuneloop_trainer.errors import PreparedDataLostError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ MANIFEST = "dataset.json"
 REPORT = "report.json"
 TOKENIZER = "tokenizer"
 LABELS = "labels"
-"""Name of the column that the loss compares with: a row column or a token column, as the task decides."""
+"""Name of the column that the loss compares with: a row column, a token column or a sequence, as the task decides."""
 GROUPS = "groups"
 """Row column: which rows belong together by `data.split.groupBy`; only where the spec gives it."""
 IGNORED = -100
@@ -75,6 +77,8 @@ class SplitFiles(MessageModel):
     """Names of the columns with one value a row."""
     token_columns: list[str] = Field(default=[])
     """Names of the columns with one value a token."""
+    sequences: list[str] = Field(default=[])
+    """Names of the further sequences of each row."""
     shards: list[Shard]
     texts: list[TextFile]
 
@@ -142,6 +146,13 @@ class TokenizedSplit:
     """Where each row begins in its shard, int64 [N]."""
     tokenizer: TokenizerFacts | None = None
     """What made the tokens; None where rows were encoded in memory."""
+    sequences: Mapping[str, Sequences] = field(default_factory=dict)
+    """Further sequences of the rows, by name."""
+
+    @property
+    def all_lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row in each of its sequences, int64 [N, S]: what the model reads, and perhaps what it is to write."""
+        return np.stack([self.lengths, *(found.lengths for found in self.sequences.values())], axis=1)
 
     def tokens(self, index: int) -> NDArray[np.int32]:
         """Return the token ids of a row, int32 [lengths[index]]: a read-only view of the file."""
@@ -177,6 +188,7 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
     manifest = read_manifest(dataset)
     files = _files_in(manifest, dataset, split)
     shards = [_open_shard(dataset / shard.file, shard, files=files) for shard in files.shards]
+    first_rows = np.cumsum([0, *(shard.rows for shard in files.shards)], dtype=np.int64)
     return TokenizedSplit(
         name=split,
         lengths=_joined([np.diff(shard.offsets) for shard in shards]),
@@ -185,9 +197,13 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
         row_columns={name: _joined([shard.row_columns[name] for shard in shards]) for name in files.row_columns},
         ids=tuple(shard.ids for shard in shards),
         token_columns={name: tuple(shard.token_columns[name] for shard in shards) for name in files.token_columns},
-        first_rows=np.cumsum([0, *(shard.rows for shard in files.shards)], dtype=np.int64),
+        first_rows=first_rows,
         starts=_joined([shard.offsets[:-1] for shard in shards]),
         tokenizer=manifest.tokenizer,
+        sequences={
+            name: Sequences(shards=tuple(shard.sequences[name] for shard in shards), first_rows=first_rows)
+            for name in files.sequences
+        },
     )
 
 
@@ -229,6 +245,7 @@ class _OpenShard:
     targets: NDArray[np.int64]
     row_columns: dict[str, NDArray[Any]]
     token_columns: dict[str, NDArray[np.int32]]
+    sequences: dict[str, ShardSequence]
 
 
 def _open_shard(path: Path, described: Shard, *, files: SplitFiles) -> _OpenShard:
@@ -242,6 +259,7 @@ def _open_shard(path: Path, described: Shard, *, files: SplitFiles) -> _OpenShar
             targets=np.array(stored["targets"].view("<i8")),
             row_columns={name: _values_of_rows(stored[ROW_PREFIX + name]) for name in files.row_columns},
             token_columns={name: stored[TOKEN_PREFIX + name].view("<i4") for name in files.token_columns},
+            sequences={name: sequence_in(stored, name) for name in files.sequences},
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
@@ -251,10 +269,15 @@ def _open_shard(path: Path, described: Shard, *, files: SplitFiles) -> _OpenShar
 
 
 def _fits(shard: _OpenShard, described: Shard) -> bool:
-    of_rows = {len(shard.offsets) - 1, *map(len, (shard.rows, shard.targets, *shard.row_columns.values()))}
+    of_rows = {
+        len(shard.offsets) - 1,
+        *map(len, (shard.rows, shard.targets, *shard.row_columns.values())),
+        *(len(found.offsets) - 1 for found in shard.sequences.values()),
+    }
     of_tokens = {int(shard.offsets[-1]), *map(len, (shard.ids, *shard.token_columns.values()))}
     in_order = shard.offsets[0] == 0 and bool((np.diff(shard.offsets) > 0).all())
-    return of_rows == {described.rows} and of_tokens == {described.tokens} and in_order
+    further_fit = all(found.fits for found in shard.sequences.values())
+    return of_rows == {described.rows} and of_tokens == {described.tokens} and in_order and further_fit
 
 
 def _values_of_rows(stored: NDArray[Any]) -> NDArray[Any]:

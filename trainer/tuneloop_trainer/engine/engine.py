@@ -26,7 +26,7 @@ from tuneloop_trainer.engine.settings import EngineSettings, deepspeed_config, z
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_group", "zero3_context"]
 
@@ -76,6 +76,26 @@ class Engine:
         """Run the model, also for evaluation under `torch.no_grad()`. Every rank makes the same number of calls."""
         with lost_peers_named("in a forward pass"):
             return self._deepspeed(**{name: value.to(self.device) for name, value in inputs.items()})
+
+    @torch.no_grad()
+    def generate(self, inputs: dict[str, Tensor], *, beat: Callable[[], None]) -> Tensor:
+        """Let the model write a text for each row, by its own `generation_config`; returns token ids, padded on the right. Every rank makes the same number of calls.
+
+        On ZeRO-3 the ranks gather weights together in each forward pass: one that is done goes on until all are. `beat` is called after each token.
+        """
+
+        def beaten(ids: Tensor, _scores: Tensor, **_: object) -> Tensor:
+            beat()
+            return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+        model: Any = self.model
+        with lost_peers_named("writing texts"):
+            written: Tensor = model.generate(
+                **{name: value.to(self.device) for name, value in inputs.items()},
+                stopping_criteria=[beaten],
+                synced_gpus=self.zero_stage == 3,
+            )
+        return written
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a scalar loss. The ranks' gradients are averaged: scale a sum by world size / targets."""

@@ -16,6 +16,7 @@ from tuneloop_api.contract.model_inputs import MODEL_INPUTS
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.models.files import WEIGHTS_INDEX, indexed_weights
 from tuneloop_trainer.models.fold import output_layer
+from tuneloop_trainer.models.generation import set_generation
 from tuneloop_trainer.models.head import describe_head, head_modules, label_parameters, rows_by_label
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def load_model(
     new = missing | {key[0] for key in loaded["mismatched_keys"]}
     _check_inputs(model, folder)
     _check_only_head_is_new(model, new, folder)
+    if task.generation is not None:
+        set_generation(model, task.generation, folder=folder)
     if not task.has_new_head:
         return _with_own_head(model, new, folder)
     if task.fit is not None:

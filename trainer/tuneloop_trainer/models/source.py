@@ -50,6 +50,11 @@ _POSITIONS_AFTER_PADDING = frozenset(
     ]
 )
 """Models whose first positions stand for padding: they read `pad_token_id + 1` tokens fewer than they have positions."""
+_USUAL = {
+    "AutoModelForSeq2SeqLM": "t5, bart, mbart or pegasus",
+    "AutoModelForCausalLM": "gpt2, llama, qwen3, mistral or gemma",
+}
+"""Names of models that are often taken, by class of transformers, where they are not those of most tasks."""
 _NO_LIMIT = 1_000_000_000
 """Tokenizers write a huge `model_max_length` where there is none."""
 
@@ -71,6 +76,8 @@ class PretrainedModel:
     """Rows of the embedding."""
     max_tokens: int | None
     """Longest input; None: no limit."""
+    longest_target: int | None
+    """Most tokens that a decoder can write; None: no limit, or there is no decoder."""
     tokenizer: Any
     """The fast tokenizer, with the chat template of the job; it reads special tokens in a text as text, where the task reads the text alone."""
     tokenizer_digest: str
@@ -108,6 +115,7 @@ def open_model(
         # CANINE hashes ids: it has no vocabulary, and takes every one
         vocabulary=getattr(config.get_text_config(), "vocab_size", len(tokenizer)),
         max_tokens=room_for_text(_longest_input(config, tokenizer=tokenizer), reserved=reserved),
+        longest_target=_positions_of_decoder(config) if config.is_encoder_decoder else None,
         tokenizer=tokenizer,
         tokenizer_digest=_tokenizer_digest(folder, tokenizer, task=task),
     )
@@ -166,9 +174,7 @@ def _load_config(folder: Path, *, task: Task, uri: str) -> Any:
     if model_type not in getattr(modeling_auto, task.architectures):
         raise ModelAccessError(
             f"model.uri: {uri}: models of type {model_type!r} cannot be used for {task.name} ({task.auto_class})",
-            hint="take for example a bert, roberta, modernbert, llama or qwen3 model"
-            if task.has_new_head
-            else "take for example a gpt2, llama, qwen3, mistral or gemma model",
+            hint=f"take for example a {_USUAL.get(task.auto_class, 'bert, roberta, modernbert, llama or qwen3')} model",
         )
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -212,6 +218,11 @@ def _architecture(config: Any) -> Architecture:
     if config.is_encoder_decoder:
         return "encoder-decoder"
     return "encoder" if config.model_type in ENCODERS else "decoder"
+
+
+def _positions_of_decoder(config: Any) -> int | None:
+    """Return how many tokens a decoder has positions for; None: any number."""
+    return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
 
 
 def _longest_input(config: Any, *, tokenizer: Any) -> int | None:

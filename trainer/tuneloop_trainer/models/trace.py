@@ -94,8 +94,9 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
     config: Any = model.config
     attention = config._attn_implementation  # noqa: SLF001  (transformers has no public name)
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
+        writes = task_of(settings).generation is not None
         faked, most = _faked(model, dtype=_TYPES[precision]), longest or _NO_LIMIT_TOKENS
-        kept, freed = _formulas(faked, longest=most)
+        kept, freed = _formulas(faked, longest=most, writes=writes)
         if settings.training.gradient_checkpointing == "always":
             kept = _with_one_layer(faked, kept, longest=most)
     return ModelShape(
@@ -171,10 +172,10 @@ def _fake(tensor: torch.Tensor, *, dtype: torch.dtype) -> torch.Tensor:
     return nn.Parameter(fake, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
 
 
-def _formulas(model: nn.Module, *, longest: int) -> tuple[ByteFormula, ByteFormula]:
-    """Trace rows of two lengths; return the formulas of the kept and of the freed bytes."""
+def _formulas(model: nn.Module, *, longest: int, writes: bool) -> tuple[ByteFormula, ByteFormula]:
+    """Trace rows of two lengths; return the formulas of the kept and of the freed bytes. writes: the model writes a text, which is as long as that which it reads."""
     short, long = max(1, longest // 2), longest
-    (kept, freed), (kept_long, freed_long) = (_trace(model, tokens=tokens) for tokens in (short, long))
+    (kept, freed), (kept_long, freed_long) = (_trace(model, tokens=tokens, writes=writes) for tokens in (short, long))
     return _formula(short, long, kept, kept_long), _formula(short, long, freed, freed_long)
 
 
@@ -198,7 +199,7 @@ def _formula(short: int, long: int, short_bytes: int, long_bytes: int) -> ByteFo
     return ByteFormula(per_token=slopes[0] - per_pair * short, per_pair=per_pair)
 
 
-def _trace(model: nn.Module, *, tokens: int) -> tuple[int, int]:
+def _trace(model: nn.Module, *, tokens: int, writes: bool) -> tuple[int, int]:
     """Return the bytes that a forward pass of `_ROWS` rows keeps, and the bytes that it frees again."""
     present = [*model.parameters(), *model.buffers()]
     mode = next(tensor.fake_mode for tensor in present if hasattr(tensor, "fake_mode"))
@@ -206,7 +207,7 @@ def _trace(model: nn.Module, *, tokens: int) -> tuple[int, int]:
         ids = torch.zeros(_ROWS, tokens, dtype=torch.int64)
         mask = torch.ones(_ROWS, tokens, dtype=torch.int64)
         with _Allocations([*present, ids, mask]) as allocations:
-            output = model(input_ids=ids, attention_mask=mask)
+            output = model(input_ids=ids, attention_mask=mask, **({"labels": ids} if writes else {}))
             kept, allocated = allocations.alive, allocations.allocated
             del output  # not earlier: the output keeps the graph, and the graph keeps the activations
     return kept, allocated - kept

@@ -32,6 +32,9 @@ def require_answer(folder: Path, text: str, *, task: Task, labels: Sequence[str]
         raise UserCodeError("its tokenizer has no tokenizer.json (fast tokenizer), which the server needs", hint=_HINT)
     inputs = tokenizer([text], truncation=True, return_tensors="pt")
     with torch.inference_mode():
+        if task.generation is not None:
+            model.generate(**inputs)
+            return
         logits = model(**inputs).logits
     numbers = len(labels) if task.has_new_head else model.config.get_text_config().vocab_size
     if logits.shape[-1] != numbers or not torch.isfinite(logits).all():

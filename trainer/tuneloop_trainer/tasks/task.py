@@ -57,6 +57,8 @@ class EncodedRow:
     """[T], with special tokens."""
     token_columns: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     """Values for each token, [T] each, by name; such as the labels of token classification."""
+    sequences: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    """Further sequences of the row, each of a length of its own, by name; such as the tokens that a model is to write. No cut shortens them."""
     row_columns: dict[str, int] | dict[str, float] = field(default_factory=dict)
     """One value for the row, by name; such as the label of text classification."""
 
@@ -69,6 +71,18 @@ class Batch:
     """Arguments of the model's forward call, [B, T] each, padded on the right: `input_ids`, `attention_mask`."""
     labels: NDArray[Any]
     """What `loss_sum` compares with: [B], [B, C] or [B, T], int64, IGNORED where a token is no target; or numbers, float64 [B]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """How the model writes texts, in training, in the export and for whoever loads the published model."""
+
+    max_tokens: int
+    """Most tokens of a text; no target has more."""
+    num_beams: int
+    """Beams of the search; 1 takes the likeliest token each time."""
+    sums_of_written: Callable[[Sequence[Row], Sequence[str]], NDArray[np.float64]]
+    """(rows, texts that the model wrote for them) → what each row adds to the sums of the metrics, [n, S]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +228,8 @@ class Task:
     """The same in words, for the model card."""
     fit: Callable[[Task, TokenizedSplit], Task] | None = None
     """(task, training split) → the task with the scale of the split's numbers; None: the task takes nothing of the rows. See `on`."""
+    generation: Generation | None = None
+    """How the model writes a text for each test row, at the end of training; None: it writes none. A model that does takes `labels` in its forward call."""
     target_scale: TargetScale | None = None
     """What `loss_sum` and `target_values` of a fitted task scale by: the model in training gives (number - mean) / std, the published one the number."""
     balance: Callable[[Task, TokenizedSplit, BalanceSettings, int], Task] | None = None

@@ -86,6 +86,7 @@ class BatchSchedule:
 
     def __init__(self, lengths: Int64s, *, seed: int, global_batch: int, micro_batch: int) -> None:
         self.lengths = lengths
+        """[N] tokens of each row, or [N, S] tokens of each row in each of its sequences."""
         self.steps_per_epoch = -(-len(lengths) // global_batch)
         self._planned = functools.lru_cache(maxsize=1)(
             functools.partial(plan_epoch, lengths, seed=seed, global_batch=global_batch, micro_batch=micro_batch)
@@ -113,7 +114,7 @@ class BatchSchedule:
 def plan_epoch(lengths: Int64s, *, epoch: int, seed: int, global_batch: int, micro_batch: int) -> EpochPlan:
     """Divide an epoch into global batches of rows of like length.
 
-    lengths: int64 [N], tokens of each row. The rows are shuffled; within windows of `WINDOW` global batches they are sorted by length and
+    lengths: int64 [N], tokens of each row, or [N, S], in each of its sequences. The rows are shuffled; within windows of `WINDOW` global batches they are sorted by length and
     cut into global batches, whose order is then shuffled over the whole epoch. The rest that fills no global batch comes last.
     """
     generator = np.random.default_rng([seed, _ORDER, epoch])
@@ -148,9 +149,10 @@ def count_tokens(micro_batches: Sequence[Int64s], lengths: Int64s) -> Tokens:
     """Count the tokens of some micro-batches."""
     return Tokens(
         real=sum(int(lengths[rows].sum()) for rows in micro_batches),
-        computed=sum(int(lengths[rows].max()) * len(rows) for rows in micro_batches),
+        computed=sum(int(lengths[rows].max(axis=0).sum()) * len(rows) for rows in micro_batches),
     )
 
 
 def _by_length(rows: Int64s, lengths: Int64s) -> Int64s:
-    return rows[np.argsort(lengths[rows], kind="stable")]
+    whole = lengths[rows].sum(axis=tuple(range(1, lengths.ndim)))
+    return rows[np.argsort(whole, kind="stable")]

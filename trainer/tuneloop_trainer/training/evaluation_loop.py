@@ -55,7 +55,7 @@ def predict(
             beat()
     engine.model.train()
     return Predictions(
-        values=_summed(engine, values), labels=task.target_labels(split), rows=split.rows, offsets=offsets
+        values=summed_over_ranks(engine, values), labels=task.target_labels(split), rows=split.rows, offsets=offsets
     )
 
 
@@ -64,7 +64,7 @@ def _lines_of(rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np
     return np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
 
 
-def _summed(engine: Engine, mine: NDArray[np.float32]) -> NDArray[np.float32]:
+def summed_over_ranks(engine: Engine, mine: NDArray[np.float32]) -> NDArray[np.float32]:
     """Put the values of all ranks together: each is zero on all ranks but one, so that the sum is exact."""
     flat = torch.from_numpy(mine.reshape(-1))
     parts = [engine.all_reduce_sum(part.double()).float() for part in flat.split(_GATHER)]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST, are_written
 from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.training.evaluation_loop import predict
+from tuneloop_trainer.training.generation_loop import written_sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tuneloop_trainer.evaluation.predictions import Predictions
     from tuneloop_trainer.training.training_run import TrainingRun
@@ -22,6 +26,24 @@ LOG = logging.getLogger(__name__)
 def predictions_path(job: Path, name: str) -> Path:
     """Return the predictions file of a split, or of BEFORE_TEST."""
     return job / "predictions" / f"{name}.safetensors"
+
+
+def predict_test(run: TrainingRun, *, beat: Callable[[], None]) -> Predictions:
+    """Return the current weights' predictions for the test split, as `predict_split`; where the task writes texts, with what is counted of these."""
+    predictions, generation = predict_split(run, "test", beat=beat), run.task.generation
+    if generation is None:
+        return predictions
+    sums = written_sums(
+        run.engine,
+        run.splits["test"],
+        dataset=Path(run.prepared.dataset_path),
+        task=run.task,
+        generation=generation,
+        batch_size=run.resolved.micro_batch_size,
+        pad_id=run.pad_id,
+        beat=beat,
+    )
+    return replace(predictions, values=np.concatenate([predictions.values, sums], axis=1))
 
 
 def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> Predictions:
@@ -47,7 +69,7 @@ def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> No
     there = run.engine.exchange(is_measured)[0]  # rank 0's answer: another node may see the volume later
     if there or not run.config.settings.evaluation.baselines:
         return
-    predictions = predict_split(run, "test", beat=beat)
+    predictions = predict_test(run, beat=beat)
     if run.is_main_rank:
         predictions.write(path, dataset=dataset)
         primary = run.task.primary_metric
@@ -64,7 +86,7 @@ def measure_after_training(
     """
     measured = {
         "validation": validation or predict_split(run, "validation", beat=beat),
-        "test": predict_split(run, "test", beat=beat),
+        "test": predict_test(run, beat=beat),
     }
     if run.is_main_rank:
         for name, predictions in measured.items():

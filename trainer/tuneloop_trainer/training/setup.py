@@ -60,7 +60,7 @@ def set_up(config: RunConfig) -> TrainingRun:
         splits=splits,
         pad_id=pad_id,
         batch_schedule=BatchSchedule(
-            splits["train"].lengths,
+            splits["train"].all_lengths,
             seed=training.seed,
             global_batch=resolved.global_batch_size,
             micro_batch=resolved.micro_batch_size,

@@ -85,6 +85,10 @@ class Columns(SpecModel):
     """Column with the text that is to be continued. Default: `prompt`. For example `question`."""
     completion: ColumnName | None = None
     """Column with its continuation. Default: `completion`. For example `answer`."""
+    source: ColumnName | None = None
+    """Column with the text that the model reads. Default: `source`. For example `article`."""
+    target: ColumnName | None = None
+    """Column with the text that the model is to write. Default: `target`. For example `summary`."""
 
 
 class LabelRule(SpecModel):
@@ -252,12 +256,13 @@ class Data(SpecModel):
     For example `[{uri: pvc://models/test.csv}]`."""
     format: (
         Literal[
-            "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion"
+            "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion", "source-target"
         ]
         | None
     ) = None
     """Format of the rows: `text-label` is a text and its class, `text-labels` a text and the list of its labels, `text-score` a text and a number, `tokens-tags` words
-    and a tag for each, `text` a text alone, `messages` a conversation, `prompt-completion` a text and its continuation. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
+    and a tag for each, `text` a text alone, `messages` a conversation, `prompt-completion` a text and its continuation, `source-target` a text and the text to write for it.
+    The task must be able to learn from it. Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
     split: Split | None = None

@@ -36,6 +36,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
 from tuneloop_api.v1alpha1.fine_tune_job.text_generation import text_generation_rules
+from tuneloop_api.v1alpha1.fine_tune_job.text2text_generation import text2text_generation_rules
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
 from tuneloop_api.v1alpha1.fine_tune_job.training_options import training_option_rules
 from tuneloop_api.v1alpha1.pods import PodOptions
@@ -135,10 +136,10 @@ class FineTuneJobSpec(PodOptions):
 
     model: ModelSource
     """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
-    task: Literal["text-classification", "token-classification", "text-generation", "fill-mask"]
+    task: Literal["text-classification", "token-classification", "text-generation", "fill-mask", "text2text-generation"]
     """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes, `token-classification` each word of it, as in named-entity
     recognition. `text-generation` continues texts and answers in conversations. `fill-mask` predicts masked tokens: the model goes on learning from texts without labels,
-    for a job of another task to begin with."""
+    for a job of another task to begin with. `text2text-generation` writes a text for a text, such as a translation or a summary."""
     task_options: TaskOptions | None = None
     """Settings that some tasks have besides. For example `{tagScheme: iob2}`."""
     data: Data
@@ -222,6 +223,7 @@ class FineTuneJobSpec(PodOptions):
         *training_option_rules(),
         *text_generation_rules(),
         *fill_mask_rules(),
+        *text2text_generation_rules(),
         Rule(
             field="scheduling.minNodes",
             message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",

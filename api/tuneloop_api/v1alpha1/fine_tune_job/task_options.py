@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEMS_OF_METRIC, TASK_OF_METRIC
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
+from tuneloop_api.wire.text_formats import LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,15 @@ class TaskOptions(SpecModel):
     For example `0.3`."""
     whole_word: bool | None = None
     """Whether all tokens of a word are masked together, as the tokenizer divides a text into words. Applies only to `task: fill-mask`. Default: false."""
+    source_prefix: Annotated[str, LINE.text(most=256)] | None = None
+    """Text that the model reads in front of each source, up to 256 characters, spaces included; models of the T5 family name their task by it. Applies only to
+    `task: text2text-generation`. Default: no text. For example `"summarize: "`."""
+    max_target_tokens: Annotated[int, Field(ge=2, le=65536)] | None = None
+    """Most tokens of a target, and of what the model writes, 2 to 65536. Rows with a longer target cannot be used: they count for `data.validate.maxBadFraction`. Applies
+    only to `task: text2text-generation`. Default: 128. For example `64`."""
+    num_beams: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Number of beams of the search by which the model writes, 1 to 16: 1 takes the likeliest token each time, more take as many times the work. Applies only to
+    `task: text2text-generation`. Default: 1. For example `4`."""
 
 
 class SpecWithTask(Protocol):
@@ -173,7 +183,7 @@ def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; perplexity or bits_per_byte for text-generation",
+        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; perplexity or bits_per_byte for text-generation and text2text-generation",
         cel=f"!({has}) || !({' || '.join(per_task)})",
         holds=lambda spec: _metrics_fit(spec, stopping=stopping),
     )
@@ -187,6 +197,10 @@ def task_rules() -> tuple[Rule, ...]:
         _task_option("label_all_tokens", task="token-classification"),
         _task_option("loss_on", task="text-generation"),
         *(_task_option(field, task="fill-mask") for field in ("mask_probability", "whole_word")),
+        *(
+            _task_option(field, task="text2text-generation")
+            for field in ("source_prefix", "max_target_tokens", "num_beams")
+        ),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",

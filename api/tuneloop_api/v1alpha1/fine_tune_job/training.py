@@ -95,7 +95,7 @@ MetricName = Literal[
 ]
 FALLING = ("loss", "rmse", "mae", "perplexity", "bits_per_byte")
 """Metrics that are to fall; all others are to rise."""
-LANGUAGE_MODELS = ("text-generation",)
+LANGUAGE_MODELS = ("text-generation", "text2text-generation")
 """Tasks whose classes are the tokens of a vocabulary."""
 TASK_OF_METRIC: dict[str, str | tuple[str, ...]] = {
     "macro_f1": "text-classification",
@@ -195,7 +195,7 @@ class Training(SpecModel):
     """Validation metric that chooses the best checkpoint: loss, rmse, mae, perplexity and bits_per_byte are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
     apply only to `task: text-classification`: `micro_f1` and `weighted_f1` to several labels, `mcc` to one; `rmse`, `mae`, `r2`, `pearson` and `spearman` apply only to its
     `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`, `perplexity` and `bits_per_byte` only to
-    `task: text-generation`. Default: `loss`."""
+    `task: text-generation` and `text2text-generation`. Default: `loss`."""
     seed: Seed | None = None
     """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
 

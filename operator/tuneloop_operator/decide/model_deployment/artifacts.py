@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone", "NoAdapter", "TaskNotServed"})
 """Reasons of an artifact that is not available, with which a person must act first."""
+NOT_SERVED = ("text2text-generation",)
+"""Tasks that jobs train for and no server of ours answers."""
 
 
 def artifact_of(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
@@ -55,13 +57,8 @@ def _model(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
         return "JobNotReadable", f"FineTuneJob {name} cannot be read: {observed.source_problem}"
     if observed.source is None:
         return "JobNotFound", f"there is no FineTuneJob {name} in this namespace"
-    runtime = observed.deployment.spec.runtime
-    if runtime is not None and runtime.type == "VLLM" and observed.source.spec.task_id not in TASKS_OF_VLLM:
-        task = f"FineTuneJob {name} trains for {observed.source.spec.task_id}"
-        return (
-            "TaskNotServed",
-            f"{task}, runtime.type: VLLM serves {', '.join(TASKS_OF_VLLM)}; set runtime.type: Builtin",
-        )
+    if (problem := _task_not_served(observed, observed.source.spec.task_id)) is not None:
+        return "TaskNotServed", f"FineTuneJob {name} trains for {observed.source.spec.task_id}, {problem}"
     output = observed.source.spec.output
     if output is not None and output.merge_adapter is False:
         alone = (
@@ -72,6 +69,17 @@ def _model(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
             f"{alone}: name it in spec.adapters beside its base model, or run the job under another name with output.mergeAdapter: true, the default",
         )
     return _published(observed.source, name=name)
+
+
+def _task_not_served(observed: ObservedDeployment, task: str) -> str | None:
+    """Return why the runtime does not serve a task, and what to do; None if it does."""
+    runtime = observed.deployment.spec.runtime
+    type_ = (runtime and runtime.type) or "Builtin"
+    if type_ != "Custom" and task in NOT_SERVED:
+        return f"which runtime.type: {type_} does not serve; use runtime.type: Custom with a server of yours, or load the published folder with transformers"
+    if type_ == "VLLM" and task not in TASKS_OF_VLLM:
+        return f"runtime.type: VLLM serves {', '.join(TASKS_OF_VLLM)}; set runtime.type: Builtin"
+    return None
 
 
 def _adapter(observed: ObservedDeployment, source: AdapterSource) -> AdapterReference | tuple[str, str]:

@@ -89,7 +89,7 @@ def _engine(folder: Path, cell: dict[str, Any]) -> Engine:
 
 def _train(engine: Engine, cell: dict[str, Any], *, steps: int) -> None:
     for _ in range(steps):
-        output = engine.forward(**inputs())
+        output = engine.forward(**inputs(cell["task"]))
         targets = output.logits.shape[:-1]
         labels = torch.arange(targets.numel()).reshape(targets) % len(LABELS)
         engine.backward(TASKS[cell["task"]].loss_sum(output, labels, 0.0) / targets.numel())

@@ -41,7 +41,7 @@ FEW = [
     "prompt-text-classification-1-fp32",
     "p-tuning-text-classification-3-bf16",
     "lora-useDora-token-classification-2-fp32",
-    "lora-useRslora-text-classification-0-fp32",
+    "lora-useRslora-text2text-generation-3-fp32",
     "full-freeze-token-classification-2-bf16",
 ]
 """One of each variant, with all stages, formats of numbers and tasks among them."""
@@ -65,13 +65,13 @@ def all_cells() -> list[Any]:
         for method in VARIANTS
     ]
 
-DECODERS = {"text-generation": "gpt2"}
+ARCHITECTURES = {"text-generation": "gpt2", "text2text-generation": "bart"}
 """Architectures by task, where it is no encoder."""
 
 
 def save_model(folder: Path, task: Task) -> None:
     """Write a pre-trained model, with its output layer if the task needs that of the files."""
-    architecture = DECODERS.get(task.name, "bert")
+    architecture = ARCHITECTURES.get(task.name, "bert")
     if task.has_new_head:
         save_base(folder, architecture)
     else:

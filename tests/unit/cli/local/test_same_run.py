@@ -25,6 +25,8 @@ FINE_TUNE_JOB = LOCAL_KINDS["FineTuneJob"]
 TRAINS = """
     model.uri model.revision model.labels
     task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens taskOptions.maskProbability taskOptions.wholeWord
+    taskOptions.sourcePrefix taskOptions.maxTargetTokens taskOptions.numBeams
+    data.train.columns.source data.train.columns.target data.validation.columns.source data.validation.columns.target data.test.columns.source data.test.columns.target
     data.train.uri data.train.split data.train.limit data.train.cutoff data.train.window data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
     data.train.labelRule.above data.train.labelRule.names data.train.labelRule.dropWithin
     data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.window data.validation.columns.text data.validation.columns.label
@@ -50,7 +52,7 @@ FREE = """
     evaluation.compareWith.minImprovement evaluation.compareWith.sliceMargin evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
     evaluation.compareWith.recent.cutoff evaluation.compareWith.recent.window
     evaluation.compareWith.recent.columns.text evaluation.compareWith.recent.columns.label evaluation.compareWith.recent.columns.tokens
-    evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
+    evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.columns.source evaluation.compareWith.recent.columns.target evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
     evaluation.compareWith.recent.labelRule.dropWithin deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter output.formats
     resources.nodes resources.gpusPerNode resources.processesPerNode resources.gpuResource resources.cpu resources.memory
     resources.requests.cpu resources.requests.memory resources.sharedMemory resources.ephemeralStorage resources.extended
@@ -104,11 +106,15 @@ def test_every_field_of_the_spec_is_sorted_in() -> None:
 
 
 OF_MASKS: dict[str, Any] = {"task": "fill-mask", "model": {"uri": "pvc://models/a"}}
+OF_WRITING: dict[str, Any] = {"task": "text2text-generation", "model": {"uri": "pvc://models/a"}}
 OTHER_TASKS: dict[str, dict[str, Any]] = {
     "taskOptions.tagScheme": {"task": "token-classification"},
     "taskOptions.labelAllTokens": {"task": "token-classification"},
     "taskOptions.maskProbability": OF_MASKS,
     "taskOptions.wholeWord": OF_MASKS,
+    "taskOptions.sourcePrefix": OF_WRITING,
+    "taskOptions.maxTargetTokens": OF_WRITING,
+    "taskOptions.numBeams": OF_WRITING,
 }
 """Fields that only a job of another task has, with what such a job has besides."""
 

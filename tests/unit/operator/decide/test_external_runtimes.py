@@ -181,8 +181,38 @@ def test_a_check_that_has_passed_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("runtime", "made"),
+    [({}, False), ({"runtime": {}}, False), ({"image": "a", "runtime": {"type": "Custom"}}, True)],
+)
+def test_a_model_that_writes_texts_for_texts_gets_no_server_but_one_of_the_users(
+    harness: OperatorHarness, runtime: dict[str, Any], made: bool
+) -> None:
+    async def life() -> None:
+        spec = {"model": {"fineTuneJobRef": {"name": "reviews"}}} | runtime
+        metadata = {"name": "api", "namespace": "team-a"}
+        harness.cluster.add(
+            {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": spec}
+        )
+        harness.submit(suspend=True, task="text2text-generation")
+        artifact = {"uri": "pvc://models/a", "digest": "sha256:" + "b" * 64, "sizeBytes": 1, "formats": ["safetensors"]}
+        complete = {"type": "Complete", "status": "True", "reason": "Reported", "message": "", "lastTransitionTime": harness.stamp()}  # fmt: skip
+        harness.cluster.change(harness.job(), status={"artifact": artifact, "conditions": [complete]})
+        await harness.settle()
+        status = harness.cluster.objects["ModelDeployment", "team-a", "api"]["status"]
+        (available,) = [found for found in status["conditions"] if found["type"] == "ModelAvailable"]
+        assert available["reason"] == ("ArtifactFound" if made else "TaskNotServed")
+        assert made or available["message"].startswith(
+            "FineTuneJob reviews trains for text2text-generation, which runtime.type: Builtin does not serve; use runtime.type: Custom"
+        )
+        assert bool(harness.cluster.of_kind("Deployment")) is made
+
+    asyncio.run(life())
+
+
+@pytest.mark.parametrize(
     ("task", "reason", "commands"),
     [
+        ({"task": "text2text-generation"}, "TaskNotServed", []),
         ({"task": "text-classification"}, "ArtifactFound", [["vllm", "serve"]]),
         ({"task": "text-classification", "taskOptions": {"problemType": "multi-label"}}, "TaskNotServed", []),
         ({"task": "token-classification"}, "TaskNotServed", []),

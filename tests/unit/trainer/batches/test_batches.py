@@ -145,3 +145,11 @@ def test_random_seeds_differ_in_the_bits_that_torch_uses():
     }
     assert len(seeds) == 2000
     assert random_seed(1, step=2, micro_batch=3) == random_seed(1, step=2, micro_batch=3)
+
+
+def test_rows_of_two_sequences_are_grouped_by_both_and_padded_each_to_its_own_longest():
+    lengths = np.array([[3, 9], [8, 2], [2, 1], [9, 9]])
+    batches = [np.array([0, 1]), np.array([2])]
+    assert count_tokens(batches, lengths) == Tokens(real=25, computed=2 * (8 + 9) + 3)
+    order = plan_epoch(lengths, epoch=0, seed=1, global_batch=4, micro_batch=2).rows
+    assert lengths[order].sum(axis=1).tolist() == [3, 10, 12, 18]

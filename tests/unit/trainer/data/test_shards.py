@@ -40,16 +40,20 @@ def write_dataset(folder: Path, rows: list[tuple[list[int], int, str]], *, token
         shards.add(ids=np.array(ids, dtype=np.int32), row=row * 3, row_columns={"labels": label})
     texts.write([(row * 3, {"text": text, "label": str(label)}) for row, (_, label, text) in enumerate(rows)])
     files = shards.finish([texts.finish()])
+    write_manifest(folder, files, rows=len(rows))
+    return files
+
+
+def write_manifest(folder: Path, files: SplitFiles, *, rows: int) -> None:
     manifest = DatasetManifest(
         digest=folder.name,
         labels=["0", "1", "2", "3"],
         max_tokens=9,
         tokenizer=TokenizerFacts(files_digest="sha256:0", pad_token_id=0, special_tokens=2, model_max_tokens=None),
         splits={"train": files},
-        counts=DataCounts(rows=len(rows), splits={"train": len(rows)}, bad=0, duplicates=0, truncated=0),
+        counts=DataCounts(rows=rows, splits={"train": rows}, bad=0, duplicates=0, truncated=0),
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(by_alias=True, exclude_none=True))
-    return files
 
 
 @settings(max_examples=40, deadline=None)
@@ -65,6 +69,39 @@ def test_rows_come_back_in_order_over_any_number_of_shards(tmp_path_factory, row
     assert list(read_texts(folder, "train")) == [
         (row * 3, text, str(label)) for row, (_, label, text) in enumerate(rows)
     ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.lists(st.integers(0, 99), min_size=1, max_size=5), st.lists(st.integers(0, 99), max_size=7)),
+        max_size=9,
+    )
+)
+def test_what_a_row_is_to_write_has_a_length_of_its_own(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("data")
+    shards = ShardWriter(folder, "train", tokens_per_shard=6)
+    for row, (ids, target) in enumerate(rows):
+        shards.add(ids=np.array(ids), row=row, sequences={"labels": np.array(target, dtype=np.int32)})
+    write_manifest(folder, shards.finish([]), rows=len(rows))
+    split = open_split(folder, "train")
+    found = split.sequences["labels"] if rows else None
+    assert [found.of_row(index).tolist() for index in range(len(rows))] == [target for _, target in rows]
+    assert not rows or split.targets.tolist() == [len(target) for _, target in rows]
+    assert not rows or split.all_lengths.tolist() == [[len(ids), len(target)] for ids, target in rows]
+
+
+@pytest.mark.parametrize("broken", [[0, 2, 1, 3], [1, 2, 2, 3], [0, 1, 2, 4], [0, 1, 3]])
+def test_a_sequence_that_does_not_fit_its_rows_is_damage(tmp_path, broken):
+    shards = ShardWriter(tmp_path, "train")
+    for row in range(3):
+        shards.add(ids=np.array([1, 2]), row=row, sequences={"labels": np.array([row], dtype=np.int32)})
+    files = shards.finish([])
+    write_manifest(tmp_path, files, rows=3)
+    path = tmp_path / files.shards[0].file
+    save_file(load_file(path) | {"sequence.labels.offsets": np.array(broken, dtype=np.int64)}, path)
+    with pytest.raises(StorageError, match="its columns do not fit together"):
+        open_split(tmp_path, "train")
 
 
 def test_a_full_shard_is_followed_by_another(tmp_path):

@@ -67,6 +67,11 @@ class BadReason(StrEnum):
     EMPTY_ANSWER = "empty turn of the assistant"
     MISSING_PROMPT = "missing prompt"
     EMPTY_COMPLETION = "empty completion"
+    MISSING_TARGET = "missing target"
+    BLANK_TARGET = "blank target"
+    LONG_TARGET = "target has more tokens than taskOptions.maxTargetTokens"
+    TARGET_NOT_TEXT = "target is not a string"
+    TARGET_NOT_UNICODE = "target is not valid Unicode"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,8 @@ def _write_model_config(model: Any, folder: Path) -> None:
     config = copy.deepcopy(model.config)
     config.name_or_path, config.architectures = "", [type(model.get_base_model()).__name__]
     config.save_pretrained(folder)
+    if model.can_generate():
+        model.generation_config.save_pretrained(folder)
 
 
 def _load(inputs: ExportInputs, folder: Path) -> nn.Module:

@@ -78,7 +78,10 @@ def log_listener(log: TrainLog, *, primary_metric: str) -> Listener:
 
     def ended(event: EndEvent) -> None:
         for split, metrics in event.metrics.items():
-            LOG.info("step %d: %s %s %.4f", event.step, split, primary_metric, metrics[primary_metric])
+            shown = (
+                primary_metric if primary_metric in metrics else "loss"
+            )  # texts are written for the test split alone
+            LOG.info("step %d: %s %s %.4f", event.step, split, shown, metrics[shown])
         log.close()
 
     return Listener(
