@@ -14,7 +14,7 @@ PROMPTS = ("prefix", "prompt", "p-tuning")
 """Methods that train virtual tokens before each text. No weight of the base model could hold these: they are published as adapters alone."""
 ADAPTERS = ("lora", "ia3", *PROMPTS)
 """Methods whose trained weights lie beside those of the base model."""
-TASKS = ("text-classification", "token-classification")
+TASKS = ("text-classification", "token-classification", "question-answering")
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 ZERO_STAGES = (0, 1, 2, 3)
 PRECISIONS = ("fp32", "bf16")
@@ -106,6 +106,21 @@ REFUSED: tuple[Refused, ...] = (
         tasks=("token-classification",),
         reason="must not be prompt or p-tuning with task: token-classification: the model would answer for the virtual tokens, too, and the answers of words would be off by as many",
         advice="use method.type: prefix or lora",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prompt", "p-tuning"),
+        tasks=("question-answering",),
+        reason="must not be prompt or p-tuning with task: question-answering: the model would point at virtual tokens, too, and the places of answers would be off by as many",
+        advice="use method.type: prefix or lora",
+    ),
+    Refused(
+        field="task",
+        methods=METHODS,
+        tasks=("question-answering",),
+        families=("decoder",),
+        reason="question-answering does not work with a decoder: the first token says that there is no answer, and a decoder has read neither question nor context there",
+        advice="use an encoder such as bert, roberta, electra or deberta-v2",
     ),
     Refused(
         field="method.type",

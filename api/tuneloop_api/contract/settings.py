@@ -39,6 +39,9 @@ class ColumnSettings(SettingsBlock):
     label: str = "label"
     tokens: str = "tokens"
     tags: str = "tags"
+    context: str = "context"
+    question: str = "question"
+    answers: str = "answers"
 
 
 class LabelRuleSettings(SettingsBlock):
@@ -100,7 +103,7 @@ class DataSettings(SettingsBlock):
     train: list[SourceSettings]
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
-    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags"] = "auto"
+    format: Literal["auto", "text-label", "text-labels", "text-score", "tokens-tags", "squad"] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
@@ -116,6 +119,10 @@ class TaskOptionSettings(SettingsBlock):
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes"] = "auto"
     label_all_tokens: bool = False
     """Training rows have a target at all tokens of a word, not at the first alone."""
+    doc_stride: int = 128
+    """Tokens of the context that two neighbouring windows share, at most."""
+    max_answer_tokens: int = 30
+    no_answer: Literal["auto", "allowed", "forbidden"] = "auto"
 
 
 class MethodSettings(SettingsBlock):

@@ -33,6 +33,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
+from tuneloop_api.v1alpha1.fine_tune_job.question_answering import question_answering_rules
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
 from tuneloop_api.v1alpha1.pods import PodOptions
@@ -132,9 +133,9 @@ class FineTuneJobSpec(PodOptions):
 
     model: ModelSource
     """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
-    task: Literal["text-classification", "token-classification"]
+    task: Literal["text-classification", "token-classification", "question-answering"]
     """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes, `token-classification` each word of it, as in named-entity
-    recognition."""
+    recognition, `question-answering` finds the answer to a question as a span of characters of a context."""
     task_options: TaskOptions | None = None
     """Settings that some tasks have besides. For example `{tagScheme: iob2}`."""
     data: Data
@@ -215,6 +216,7 @@ class FineTuneJobSpec(PodOptions):
             holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
         *task_rules(),
+        *question_answering_rules(),
         Rule(
             field="scheduling.minNodes",
             message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
+from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEMS_OF_METRIC, TASK_OF_METRIC
+from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEMS_OF_METRIC, TASK_OF_METRIC, WITHOUT_ACCURACY
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 
@@ -39,6 +40,14 @@ class TaskOptions(SpecModel):
     label_all_tokens: bool | None = None
     """Whether all tokens of a word learn its tag, and not the first token alone; measurements count words in any case. Applies only to `task: token-classification`.
     Default: false."""
+    doc_stride: Annotated[int, Field(ge=0, le=4096)] | None = None
+    """Number of tokens that two neighbouring windows of a long context share, 0 to 4096; where a question leaves little room, at most half of the room. Applies only to
+    `task: question-answering`. Default: 128. For example `64`."""
+    max_answer_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Number of tokens of the longest answer that the model gives, 1 to 1024. Applies only to `task: question-answering`. Default: 30. For example `15`."""
+    no_answer: Literal["auto", "allowed", "forbidden"] | None = None
+    """Whether a context may hold no answer: `forbidden` makes rows without an answer bad rows, `allowed` needs some in the validation split, which choose the threshold, and
+    `auto` takes the rows as they are. Applies only to `task: question-answering`. Default: `auto`."""
 
 
 class SpecWithTask(Protocol):
@@ -99,6 +108,8 @@ def _metric(spec: SpecWithTask, *, stopping: bool) -> str | None:
 
 def _metrics_fit(spec: SpecWithTask, *, stopping: bool) -> bool:
     metric = _metric(spec, stopping=stopping)
+    if metric == "accuracy":
+        return spec.task not in WITHOUT_ACCURACY
     return metric is None or TASK_OF_METRIC.get(metric, spec.task) == spec.task
 
 
@@ -143,7 +154,7 @@ def _without(
     )
 
 
-def _has_label_rules(data: Data) -> bool:
+def has_label_rules(data: Data) -> bool:
     sources = [*data.train, *(data.validation or []), *(data.test or [])]
     return any(source.label_rule is not None for source in sources)
 
@@ -151,14 +162,15 @@ def _has_label_rules(data: Data) -> bool:
 def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
     """A metric may be named only for the task that it belongs to."""
     tasks = sorted(set(TASK_OF_METRIC.values()))
-    per_task = (
+    per_task = [
         f"(self.{field} in {[name for name, owner in TASK_OF_METRIC.items() if owner == task]} && self.task != '{task}')"
         for task in tasks
-    )
+    ]
+    per_task.append(f"(self.{field} == 'accuracy' && self.task in {list(WITHOUT_ACCURACY)})")
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification",
+        message="must be a metric of the task: loss; accuracy for text-classification or token-classification; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; exact_match or f1 for question-answering",
         cel=f"!({has}) || !({' || '.join(per_task)})",
         holds=lambda spec: _metrics_fit(spec, stopping=stopping),
     )
@@ -170,6 +182,9 @@ def task_rules() -> tuple[Rule, ...]:
         _task_option("problem_type", task="text-classification"),
         _task_option("tag_scheme", task="token-classification"),
         _task_option("label_all_tokens", task="token-classification"),
+        _task_option("doc_stride", task="question-answering"),
+        _task_option("max_answer_tokens", task="question-answering"),
+        _task_option("no_answer", task="question-answering"),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",
@@ -221,7 +236,7 @@ def _class_rules(problem: str, *, smoothing: str, stratify: str, rule: str) -> t
                 f"has(self.data.{split}) && self.data.{split}.exists(source, has(source.labelRule))"
                 for split in ("train", "validation", "test")
             ),
-            holds=lambda spec: not _has_label_rules(spec.data),
+            holds=lambda spec: not has_label_rules(spec.data),
             why=rule,
             problem=problem,
         ),

@@ -90,6 +90,8 @@ MetricName = Literal[
     "span_f1",
     "span_precision",
     "span_recall",
+    "exact_match",
+    "f1",
 ]
 FALLING = ("loss", "rmse", "mae")
 """Metrics that are to fall; all others are to rise."""
@@ -106,8 +108,11 @@ TASK_OF_METRIC = {
     "span_f1": "token-classification",
     "span_precision": "token-classification",
     "span_recall": "token-classification",
+    "exact_match": "question-answering",
+    "f1": "question-answering",
 }
-"""The task that each metric belongs to; loss and accuracy belong to all."""
+"""The task that each metric belongs to; the loss belongs to all, and accuracy to all but `WITHOUT_ACCURACY`."""
+WITHOUT_ACCURACY = ("question-answering",)
 PROBLEMS_OF_METRIC: dict[str, tuple[str, ...]] = {
     "accuracy": ("single-label", "multi-label"),
     "macro_f1": ("single-label", "multi-label"),
@@ -180,7 +185,8 @@ class Training(SpecModel):
     best_metric: MetricName | None = None
     """Validation metric that chooses the best checkpoint: loss, rmse and mae are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
     apply only to `task: text-classification`: `micro_f1` and `weighted_f1` to several labels, `mcc` to one; `rmse`, `mae`, `r2`, `pearson` and `spearman` apply only to its
-    `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`. Default: `loss`."""
+    `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`, `exact_match` and `f1` only to
+    `task: question-answering`. Default: `loss`."""
     seed: Seed | None = None
     """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
 
