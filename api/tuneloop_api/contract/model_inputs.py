@@ -47,6 +47,15 @@ def split_question(text: str) -> tuple[str, str]:
 _LINE_BREAK = "\n"
 
 
+def context_room(most: int, *, fixed: int) -> int:
+    """Return how many tokens of a context a window of `most` tokens holds beside the question and special tokens (fixed); 0 if the question is too long.
+
+    A question may take three quarters of a window: with less room for it, a long context would make windows without number.
+    """
+    room = most - fixed
+    return room if 4 * room >= most else 0
+
+
 def context_windows(tokens: int, *, room: int, stride: int) -> list[tuple[int, int]]:
     """Return which tokens of a context each window holds, from and to (exclusive); at least one window, and every token is in one.
 

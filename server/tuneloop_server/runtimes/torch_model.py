@@ -17,20 +17,23 @@ from transformers import AutoConfig
 from tuneloop_api.features.text_vectors import noting
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.load_errors import cannot_load, require_numbers
+from tuneloop_server.model import EmbeddingSupport
 from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.embedding import embedding_support, embeddings_of
 from tuneloop_server.runtimes.freed_memory import keep_freed_memory
 from tuneloop_server.runtimes.padding import padding_of
+from tuneloop_server.runtimes.pair_tokenizer import tokenizer_of
 from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
-from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
+from tuneloop_server.runtimes.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Output, Projected
+    from tuneloop_server.model import Embedding, Encoded, Logits, Output, Projected
+    from tuneloop_server.runtimes.tokenizer import TextTokenizer
     from tuneloop_server.tasks.task import Task
 
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError, MemoryError)
@@ -60,6 +63,8 @@ class TorchModel:
     @cached_property
     def embeddings(self) -> EmbeddingSupport:
         """Whether the model makes embeddings. It is tried when it is asked for the first time."""
+        if self.vocabulary.reads_pairs:
+            return EmbeddingSupport(refusal="a model of questions and their contexts makes no embeddings of texts")
         ((window,),) = self.encode(["warm up"])
         with torch.inference_mode():
             return embedding_support(self._model, window.ids)
@@ -95,7 +100,7 @@ class TorchModel:
         """B windows, T tokens of the longest, C labels: ids [B, T] → logits [B, C] or [B, T, C], without padding."""
         inputs = self._padded(batch)
         if self._directions is None:
-            logits, vectors = self._model(**inputs).logits, None
+            logits, vectors = head_values(self._model(**inputs)), None
         else:
             logits, vectors = self._with_vectors(inputs)
         found = self._padding.without(logits.float().cpu().numpy(), batch)
@@ -113,6 +118,14 @@ class TorchModel:
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         device = self._model.device
         return {name: torch.from_numpy(array).to(device) for name, array in self._padding.padded(batch).items()}
+
+
+def head_values(output: Any) -> torch.Tensor:
+    """Return the logits of a model's output, with the labels in the last dimension: where it has an output for starts and another for ends, [B, T, 2]."""
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: torch.Tensor = output.logits
+    return logits
 
 
 def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchModel:
@@ -155,9 +168,7 @@ def _load_checked(
     require_labels(model.config, manifest)
     tokenizer = load_tokenizer(folder)
     place(model.eval(), device)
-    vocabulary = TextTokenizer(
-        tokenizer, max_tokens=manifest.max_tokens, needs_offsets=task.needs_offsets, max_windows=max_windows
-    )
+    vocabulary = tokenizer_of(tokenizer, manifest, task, max_windows=max_windows)
     return TorchModel(model, tokenizer, vocabulary=vocabulary)
 
 

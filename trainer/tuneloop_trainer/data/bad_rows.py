@@ -22,9 +22,14 @@ _MENDING = {
     BadReason.NOT_A_LABEL: "give each text one label; for lists of labels set taskOptions.problemType: multi-label",
     BadReason.NOT_A_LIST: 'give each text a list of labels, such as ["joy", "love"] or [] (in a cell of CSV: "[""joy"", ""love""]"); for one label a text leave taskOptions.problemType out',
     BadReason.NOT_A_SCORE: "give each text one number with a point, such as 3.5 or -2; for classes leave taskOptions.problemType out",
+    BadReason.MISSING_ANSWERS: 'give each question its answers, and one without an answer empty lists: {"text": [], "answer_start": []}',
+    BadReason.NOT_ANSWERS: 'give each question its answers as {"text": ["Denver"], "answer_start": [17]}',
+    BadReason.ANSWER_OUTSIDE: "answer_start counts the characters of the context from 0; mend these rows",
+    BadReason.OTHER_ANSWER: "answer_start counts characters (Unicode code points, not bytes) of the context from 0; mend these rows",
+    BadReason.NO_ANSWER: "leave taskOptions.noAnswer out, so that the model learns to give no answer",
     BadReason.TOO_LONG: "shorten these texts, or write one row a line",
 }
-_OF_ALL_ROWS = frozenset({BadReason.NOT_A_LABEL, BadReason.NOT_A_LIST, BadReason.NOT_A_SCORE})
+_OF_ALL_ROWS = frozenset({BadReason.NOT_A_LABEL, BadReason.NOT_A_LIST, BadReason.NOT_A_SCORE, BadReason.NOT_ANSWERS})
 """What `_MENDING` says of these is right also where all rows are bad: the job takes them for rows of another kind."""
 
 

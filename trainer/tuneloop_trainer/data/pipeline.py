@@ -128,6 +128,8 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
         rows = read_rows(inputs, folder=draft, part=progress.part)
         encoder = encoder_of(inputs, labels=rows.table.labels or [])
         encoded, max_tokens, written = _write(inputs, rows.table, encoder, folder=draft, part=progress.part)
+        if inputs.task.check_rows is not None:
+            inputs.task.check_rows({name: split.row_columns for name, split in encoded.items()})
         report = data_report(
             collected=rows.collected,
             facts=rows.facts,
@@ -179,6 +181,7 @@ def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
         encode_rows=inputs.task.encode,
         label_ids={label: index for index, label in enumerate(labels)},
         limit=inputs.model.max_tokens,
+        in_windows=inputs.task.windows is not None,
     )
 
 
@@ -195,7 +198,7 @@ def _write(
         written = write_splits(
             table,
             encoded,
-            tokenizer=encoder.tokenizer,
+            cut=_cut(inputs, encoder, max_tokens=max_tokens),
             max_tokens=max_tokens,
             as_trained=_as_trained(inputs, labels=list(encoder.label_ids)),
             folder=folder,
@@ -204,6 +207,14 @@ def _write(
         table.contents.unlink()
         _copy_tokenizer(inputs.model.path, folder / TOKENIZER)
     return encoded, max_tokens, written
+
+
+def _cut(inputs: Inputs, encoder: RowEncoder, *, max_tokens: int) -> Callable[[EncodedRow], list[EncodedRow]]:
+    """Return what makes a whole row fit into the model: its windows, where the task has them, else the row without its end."""
+    windows = inputs.task.windows
+    if windows is None:
+        return lambda row: [encoder.tokenizer.cut(row, max_tokens)]
+    return lambda row: windows(row, max_tokens)
 
 
 def _numbers(encoded: Mapping[str, EncodedSplit]) -> dict[str, NDArray[np.float64]]:

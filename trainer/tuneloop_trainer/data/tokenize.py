@@ -94,6 +94,8 @@ class RowEncoder:
     label_ids: Mapping[str, int]
     limit: int | None
     """Longest input of the model."""
+    in_windows: bool = False
+    """Long rows are read in windows, so that none of their tokens is cut off."""
 
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Return whole rows as tokens. Raises ModelAccessError if an id has no embedding."""
@@ -121,7 +123,8 @@ def tokenize(
                 length = len(encoded.input_ids)
                 if length == 0:
                     raise _without_token(row, table=table, index=first + int(index))
-                short = encoded if encoder.limit is None else encoder.tokenizer.cut(encoded, encoder.limit)
+                is_whole = encoder.limit is None or encoder.in_windows
+                short = encoded if is_whole else encoder.tokenizer.cut(encoded, encoder.limit or length)
                 writers[splits[index]].add(short, length=length)
             first += len(batch)
             progress(first / len(table.row_ids))

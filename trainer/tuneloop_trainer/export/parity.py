@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tuneloop_trainer.dataset.shards import open_split, read_rows
+from tuneloop_trainer.dataset.shards import WINDOW, open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
 from tuneloop_trainer.evaluation.target_scale import standardised
 from tuneloop_trainer.export.rounding import TYPICAL, Differences, compare
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.results import Precision
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.predictions import Predictions
-    from tuneloop_trainer.tasks.task import Task
+    from tuneloop_trainer.tasks.task import Batch, Task
 
 ROWS = 96
 BATCH = 16
@@ -57,7 +57,7 @@ class Sample:
     scale: TargetScale | None = None
     """Of the numbers in training; None: logits are compared as they are."""
     measured: NDArray[np.float32]
-    """The logits as training measured them, [m, C]."""
+    """The logits as training measured them, [m, C]; of what a task keeps in their place, what can be compared (`Task.compared`)."""
 
 
 def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
@@ -66,23 +66,28 @@ def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
     Raises StorageError if predictions and data are not of the same rows.
     """
     split = open_split(dataset, "test")
-    if not (np.array_equal(split.rows, test.rows) and np.array_equal(task.target_labels(split), test.labels)):
+    if not (
+        np.array_equal(split.rows[split.first_windows], test.rows)
+        and np.array_equal(task.target_labels(split), test.labels)
+    ):
         raise StorageError(
             f"the test predictions are not of the test split in {dataset}: rows or labels differ",
             hint="the data set was replaced after training: run the job under another name",
         )
-    rows = len(split.rows)
+    rows, row_of_window = len(split.rows), split.row_of_window
     chosen = np.unique(np.linspace(0, rows - 1, min(ROWS, rows)).astype(np.int64))
-    wanted = set(chosen.tolist())
-    is_target_of_chosen = np.isin(test.row_of_target, chosen)
+    wanted = set(row_of_window[chosen].tolist())
+    texts = {row: task.text_of(content) for row, (_, content) in enumerate(read_rows(dataset, "test")) if row in wanted}
+    window_of_target = np.repeat(np.arange(rows), split.targets)
+    is_target_of_chosen = np.isin(window_of_target, chosen)
     return Sample(
         task=task,
         split=split,
         chosen=chosen,
         scale=task.on(open_split(dataset, "train")).target_scale,
-        texts=[task.text_of(row) for index, (_, row) in enumerate(read_rows(dataset, "test")) if index in wanted],
-        row_of_target=split.rows[test.row_of_target[is_target_of_chosen]],
-        measured=test.values[is_target_of_chosen],
+        texts=[texts[row] for row in row_of_window[chosen].tolist()],
+        row_of_target=split.rows[window_of_target[is_target_of_chosen]],
+        measured=test.values[is_target_of_chosen, : task.compared],
     )
 
 
@@ -108,16 +113,32 @@ def check_parity(
     parts = []
     for start in range(0, len(expected.chosen), BATCH):
         rows = expected.chosen[start : start + BATCH]
-        inputs = tokenizer(expected.texts[start : start + BATCH], truncation=True, padding=True, return_tensors="pt")
-        _check_tokens(inputs, expected.split, rows, folder=folder)
-        labels = expected.task.collate(expected.split, rows, tokenizer.pad_token_id).labels
-        parts.append(_logits(model, inputs, labels, task=expected.task))
+        batch = expected.task.collate(expected.split, rows, tokenizer.pad_token_id)
+        inputs = _inputs(tokenizer, expected, batch, start=start, folder=folder)
+        parts.append(_logits(model, inputs, batch.labels, task=expected.task))
     found = np.concatenate(parts)
     from_trained = compare(*_scaled(expected, found, trained), precision="fp32")
     from_measured = compare(*_scaled(expected, found, expected.measured), precision=precision)
     _check_differences(from_measured, expected, folder=folder, what="what training measured")
     _check_differences(from_trained, expected, folder=folder, what="the trained weights")
     return from_trained.largest
+
+
+def _inputs(tokenizer: Any, expected: Sample, batch: Batch, *, start: int, folder: Path) -> Any:
+    """Return what the published tokenizer makes of the texts from `start` on, once its tokens are known to be those of `prepare`."""
+    texts, rows = expected.texts[start : start + BATCH], expected.chosen[start : start + BATCH]
+    windows_of_text = expected.task.windows_of_text
+    if windows_of_text is None:
+        inputs = tokenizer(texts, truncation=True, padding=True, return_tensors="pt")
+        lengths = inputs["attention_mask"].sum(dim=1).tolist()
+        found = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
+        _check_tokens(found, expected.split, rows, folder=folder)
+        return inputs
+    places = expected.split.row_column(WINDOW)[rows].tolist()
+    windows = [windows_of_text(tokenizer, text, tokenizer.model_max_length) for text in texts]
+    found = [of_text[place].input_ids.tolist() for of_text, place in zip(windows, places, strict=True)]
+    _check_tokens(found, expected.split, rows, folder=folder)
+    return {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
 
 
 def _scaled(expected: Sample, *values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -145,7 +166,8 @@ def check_labels(folder: Path, labels: Sequence[str]) -> None:
 
 def _logits(model: nn.Module, inputs: Any, labels: NDArray[np.int64], *, task: Task) -> NDArray[np.float32]:
     with torch.inference_mode():
-        found: NDArray[np.float32] = task.target_values(model(**inputs), torch.from_numpy(labels)).float().numpy()
+        values = task.target_values(model(**inputs), torch.from_numpy(labels))
+    found: NDArray[np.float32] = values[:, : task.compared].float().numpy()
     return found
 
 
@@ -161,13 +183,12 @@ def _check_differences(found: Differences, expected: Sample, *, folder: Path, wh
     )
 
 
-def _check_tokens(inputs: Any, split: TokenizedSplit, rows: NDArray[np.int64], *, folder: Path) -> None:
-    lengths = inputs["attention_mask"].sum(dim=1).tolist()
-    for index, ids, length in zip(rows, inputs["input_ids"].tolist(), lengths, strict=True):
+def _check_tokens(found: list[list[int]], split: TokenizedSplit, rows: NDArray[np.int64], *, folder: Path) -> None:
+    for index, ids in zip(rows, found, strict=True):
         expected = split.tokens(int(index)).tolist()
-        if ids[:length] != expected:
+        if ids != expected:
             raise StageError(
                 f"the tokenizer in {folder.name} reads test row {split.rows[index]} otherwise than prepare did: "
-                f"{length} tokens, {len(expected)} are expected; nothing was published",
+                f"{len(ids)} tokens, {len(expected)} are expected; nothing was published",
                 hint="the tokenizer's files do not hold all of its settings; use a model whose tokenizer has a tokenizer.json",
             )

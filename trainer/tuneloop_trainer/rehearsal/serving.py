@@ -32,7 +32,7 @@ def require_answer(folder: Path, text: str, *, task: Task, labels: Sequence[str]
         raise UserCodeError("its tokenizer has no tokenizer.json (fast tokenizer), which the server needs", hint=_HINT)
     inputs = tokenizer([text], truncation=True, return_tensors="pt")
     with torch.inference_mode():
-        logits = model(**inputs).logits
+        logits = task.head_values(model(**inputs))
     if logits.shape[-1] != len(labels) or not torch.isfinite(logits).all():
         raise UserCodeError(
             f"the answer has {logits.shape[-1]} numbers for {len(labels)} labels, or one is not finite", hint=_HINT

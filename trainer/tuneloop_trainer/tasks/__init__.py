@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
+from tuneloop_trainer.tasks.question_answering import QUESTION_ANSWERING
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_trainer.tasks.text_regression import TEXT_REGRESSION
 from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
     from tuneloop_trainer.tasks.task import Task
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (TEXT_CLASSIFICATION, MULTI_LABEL_CLASSIFICATION, TEXT_REGRESSION, TOKEN_CLASSIFICATION)
+    task.name: task
+    for task in (
+        TEXT_CLASSIFICATION,
+        MULTI_LABEL_CLASSIFICATION,
+        TEXT_REGRESSION,
+        TOKEN_CLASSIFICATION,
+        QUESTION_ANSWERING,
+    )
 }
 """By `Settings.task_id`."""
 
 
 def task_of(settings: Settings) -> Task:
-    """Return the task of a job. Raises ConfigError if this trainer does not know it."""
+    """Return the task of a job with its options. Raises ConfigError if this trainer does not know it."""
     if settings.task_id not in TASKS:
         raise ConfigError(f"spec.task: {settings.task_id} is not known", hint=f"this trainer knows {', '.join(TASKS)}")
-    return TASKS[settings.task_id]
+    task = TASKS[settings.task_id]
+    return task if task.configure is None else task.configure(task, settings.task_options)

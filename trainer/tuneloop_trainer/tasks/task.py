@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_api.contract.artifact import TargetScale
+    from tuneloop_api.contract.settings import TaskOptionSettings
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval
@@ -113,6 +114,11 @@ class Measure:
     """As `Task.paired`; slices are in the primary metric."""
 
 
+def _logits(output: Any) -> Tensor:
+    logits: Tensor = output.logits
+    return logits
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What a task is. Fields are added here as more tasks need them; a task gives all of them."""
@@ -136,6 +142,12 @@ class Task:
     """(fast tokenizer of transformers, rows, class ids by name) → the encoded rows, in the same order."""
     with_all_tokens: Callable[[EncodedRow, Sequence[str]], EncodedRow] | None
     """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
+    windows: Callable[[EncodedRow, int], list[EncodedRow]] | None = None
+    """(whole row, most tokens) → the windows in which a long row is read, none if it cannot be read; None: long rows are cut. Windows have the row column `WINDOW`."""
+    windows_of_text: Callable[[Any, str, int], list[EncodedRow]] | None = None
+    """(fast tokenizer, what `text_of` returns, most tokens) → the windows of a text without targets; None: long rows are cut."""
+    check_rows: Callable[[Mapping[str, Mapping[str, NDArray[Any]]]], None] | None = None
+    """Row columns by split → nothing. Raises DataError if the rows lack what the task's options ask for."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
     target_labels: Callable[[TokenizedSplit], NDArray[Any]]
@@ -144,7 +156,15 @@ class Task:
     loss_sum: Callable[[Any, Tensor, float], Tensor]
     """(model output, labels, label smoothing) → the SUM of the loss over the targets, float32."""
     target_values: Callable[[Any, Tensor], Tensor]
-    """(model output, labels) → the logits of each target of the batch, row after row, [targets of the batch, C]."""
+    """(model output, labels) → the logits of each target of the batch, row after row, [targets of the batch, C]; or what the task keeps of them, [.., `kept`]."""
+    kept: int | None = None
+    """Numbers that `target_values` keeps of a target; None: a logit for each class."""
+    compared: int | None = None
+    """How many of the kept numbers, from the first one on, change steadily with the weights, so that parity can compare them; None: all."""
+    complete: Callable[[TokenizedSplit, NDArray[np.float32]], NDArray[np.float32]] | None = None
+    """(split, what was kept of all its targets) → the values of its predictions, where these take the rows themselves; None: they are what was kept."""
+    head_values: Callable[[Any], Tensor] = _logits
+    """Model output → what the head computes, with a number for each label of the model in the last dimension."""
     prior_loss: Callable[[TokenizedSplit], float]
     """Training split → mean loss of a target, in nats, for a model that knows how often each class occurs and nothing else."""
 
@@ -171,6 +191,10 @@ class Task:
     """Name of the baseline that the model is to beat."""
     rival_title: str
     """The same in words, for the model card."""
+    decide: Callable[[Predictions, Evaluation], Predictions] | None = None
+    """(test predictions, evaluation) → the predictions with the threshold that the validation split chose, as they are compared with baselines; None: there is none."""
+    configure: Callable[[Task, TaskOptionSettings], Task] | None = None
+    """(task, `spec.taskOptions`) → the task with these options; None: it has none that change its functions. See `tasks.task_of`."""
     fit: Callable[[Task, TokenizedSplit], Task] | None = None
     """(task, training split) → the task with the scale of the split's numbers; None: the task takes nothing of the rows. See `on`."""
     target_scale: TargetScale | None = None

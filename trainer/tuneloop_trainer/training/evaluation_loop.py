@@ -43,7 +43,7 @@ def predict(
     order = np.argsort(-split.lengths, kind="stable")
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     offsets = np.cumsum([0, *split.targets], dtype=np.int64)
-    values = np.zeros((offsets[-1], classes), dtype=np.float32)
+    values = np.zeros((offsets[-1], task.kept or classes), dtype=np.float32)
     engine.model.eval()
     with torch.no_grad():
         for share in shares(batches, rank=engine.rank, world_size=engine.world_size):
@@ -54,8 +54,13 @@ def predict(
                 values[_targets_of(share.rows, offsets)] = task.target_values(output, labels).float().cpu().numpy()
             beat()
     engine.model.train()
+    kept = _summed(engine, values)
+    firsts = split.first_windows
     return Predictions(
-        values=_summed(engine, values), labels=task.target_labels(split), rows=split.rows, offsets=offsets
+        values=kept if task.complete is None else task.complete(split, kept),
+        labels=task.target_labels(split),
+        rows=split.rows[firsts],
+        offsets=np.append(offsets[firsts], offsets[-1]),
     )
 
 

@@ -55,7 +55,9 @@ def question_answering_rules() -> tuple[Rule, ...]:
         _without(
             "output.formats",
             given="has(self.output) && has(self.output.formats) && self.output.formats.exists(name, name.startsWith('onnx'))",
-            holds=lambda spec: spec.output is None or not any(name.startswith("onnx") for name in spec.output.formats or ()),
+            holds=lambda spec: (
+                spec.output is None or not any(name.startswith("onnx") for name in spec.output.formats or ())
+            ),
             why="ONNX files are written for models with one output, and this one has two, the start and the end of the answer; safetensors is allowed",
         ),
         _without(

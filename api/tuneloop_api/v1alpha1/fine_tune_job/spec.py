@@ -31,9 +31,9 @@ from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
+from tuneloop_api.v1alpha1.fine_tune_job.question_answering import question_answering_rules
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
-from tuneloop_api.v1alpha1.fine_tune_job.question_answering import question_answering_rules
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
 from tuneloop_api.v1alpha1.pods import PodOptions

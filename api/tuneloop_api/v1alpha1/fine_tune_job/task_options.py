@@ -155,6 +155,7 @@ def _without(
 
 
 def has_label_rules(data: Data) -> bool:
+    """Whether a source makes classes of numbers."""
     sources = [*data.train, *(data.validation or []), *(data.test or [])]
     return any(source.label_rule is not None for source in sources)
 

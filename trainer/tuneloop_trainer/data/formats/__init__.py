@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tuneloop_trainer.data.formats.squad import SQUAD
 from tuneloop_trainer.data.formats.text_label import TEXT_LABEL
 from tuneloop_trainer.data.formats.text_labels import TEXT_LABELS
 from tuneloop_trainer.data.formats.text_score import TEXT_SCORE
 from tuneloop_trainer.data.formats.tokens_tags import TOKENS_TAGS
 
-FORMATS = {row_format.name: row_format for row_format in (TEXT_LABEL, TEXT_LABELS, TEXT_SCORE, TOKENS_TAGS)}
+FORMATS = {row_format.name: row_format for row_format in (TEXT_LABEL, TEXT_LABELS, TEXT_SCORE, TOKENS_TAGS, SQUAD)}

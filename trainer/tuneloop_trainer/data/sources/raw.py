@@ -61,6 +61,14 @@ class BadReason(StrEnum):
     OTHER_LENGTH = "not as many tags as tokens"
     IMPOSSIBLE_TAG = "impossible tag"
     UNKNOWN_TAG = "unknown tag"
+    MISSING_CONTEXT = "missing context"
+    MISSING_QUESTION = "missing question"
+    MISSING_ANSWERS = "missing answers"
+    NOT_ANSWERS = "answers are not lists of texts and starts"
+    BLANK_ANSWER = "blank answer"
+    ANSWER_OUTSIDE = "answer outside of the context"
+    OTHER_ANSWER = "the context has another text at answer_start"
+    NO_ANSWER = "question without an answer"
 
 
 @dataclass(frozen=True, kw_only=True)

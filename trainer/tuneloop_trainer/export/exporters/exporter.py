@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoTokenizer
 
-from tuneloop_api.contract.model_inputs import MODEL_INPUTS
+from tuneloop_api.contract.model_inputs import MODEL_INPUTS, TYPE_IDS
 from tuneloop_trainer.dataset.shards import TOKENIZER, read_manifest
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.tasks import task_of
@@ -57,7 +57,9 @@ class ExportInputs:
         tokenizer.padding_side = "right"
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.pad_token_id
-        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": True}
+        columns = read_manifest(Path(self.prepared.dataset_path)).splits["train"].token_columns
+        names = [*MODEL_INPUTS, *([TYPE_IDS] if TYPE_IDS in columns else [])]
+        kept = {"model_input_names": names, "split_special_tokens": True}
         for name, value in kept.items():
             setattr(tokenizer, name, value)
             tokenizer.init_kwargs[name] = value  # transformers writes these fields alone to the files
