@@ -184,6 +184,7 @@ TOKENS = {"task": "token-classification"}
 SEVERAL: Given = {"taskOptions": {"problemType": "multi-label"}}
 NUMBERS: Given = {"taskOptions": {"problemType": "regression"}}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
+OF_LANGUAGE = ("perplexity", "bits_per_byte")
 READ = {"uri": "pvc://models/reviews.csv"}
 RULED = READ | {"labelRule": {"above": 0, "names": ["a", "b"]}}
 COMPARED: Given = {"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}
@@ -298,7 +299,7 @@ def test_a_rule_over_blocks_of_the_spec_calls_one_field_wrong(fields: Given, wro
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification"])
-@pytest.mark.parametrize("metric", [*OF_TEXTS, *OF_TOKENS, *OF_ALL])
+@pytest.mark.parametrize("metric", [*OF_TEXTS, *OF_TOKENS, *OF_LANGUAGE, *OF_ALL])
 def test_a_metric_is_named_only_for_its_task(metric: str, task: str) -> None:
     fits = metric in {*OF_ALL, *(OF_TEXTS if task == "text-classification" else OF_TOKENS)}
     spec = GOOD[JOB] | {"task": task}

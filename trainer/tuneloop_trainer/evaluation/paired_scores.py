@@ -35,15 +35,22 @@ class PairedScores:
     """Of the slice: a class, or a type of spans; None: all rows."""
     rows: Integers
     """[n] indexes of the rows in the set."""
-    challenger: Integers
+    challenger: NDArray[Any]
     """[n, K] what the challenger's answer adds to the sums."""
-    champion: Integers
+    champion: NDArray[Any]
     statistic: Callable[[NDArray[Any]], Floats]
     """Sums [..., K] → the metric, [...]."""
-    errors: Callable[[NDArray[Any]], Integers]
-    """Sums [..., K] → how many errors they hold, [...]."""
+    errors: Callable[[NDArray[Any]], NDArray[Any]]
+    """Sums [..., K] → how many errors they hold, or how large these are, [...]."""
     zero_one: bool
     """Whether a row is one answer, right or wrong, and the metric the share of right ones."""
+    is_falling: bool = False
+    """Whether the metric is the better the lower it is."""
+
+    def gain(self, challenger: NDArray[Any], champion: NDArray[Any]) -> Floats:
+        """Return by how much the metric of the challenger's sums is better, [...]."""
+        difference = self.statistic(challenger) - self.statistic(champion)
+        return -difference if self.is_falling else difference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +75,8 @@ def compare_scores(
         both = _summed_by_group(both, groups[scores.rows])
     errors = scores.errors(both)
     challenger_only, champion_only = int((errors[:, 0] < errors[:, 1]).sum()), int((errors[:, 0] > errors[:, 1]).sum())
-    challenger, champion = (float(scores.statistic(both[:, model].sum(axis=0))) for model in (0, 1))
+    sums = both.sum(axis=0)
+    challenger, champion = (float(scores.statistic(sums[model])) for model in (0, 1))
     is_exact = scores.zero_one and len(both) == len(scores.rows)
     if is_exact:
         gain = gain_of_pairs(challenger_only, champion_only, len(both), level=level)
@@ -76,7 +84,8 @@ def compare_scores(
         low, high = _limits(scores, both, bootstrap=bootstrap, level=level)
         discordant = int((both[:, 0] != both[:, 1]).any(axis=1).sum())
         # groups that all agree have limits of their own, which hold for any number of them
-        gain = Gain(value=challenger - champion, low=low, high=high, discordant=discordant, is_exact=discordant == 0)
+        value = float(scores.gain(*sums))
+        gain = Gain(value=value, low=low, high=high, discordant=discordant, is_exact=discordant == 0)
     return PairedResult(
         challenger=challenger,
         champion=champion,
@@ -88,12 +97,12 @@ def compare_scores(
 
 
 def _limits(
-    scores: PairedScores, both: Integers, *, bootstrap: Bootstrap, level: float
+    scores: PairedScores, both: NDArray[Any], *, bootstrap: Bootstrap, level: float
 ) -> tuple[float, float] | tuple[None, None]:
     """Return the limits of the gain on groups of rows, [groups, 2, K]."""
 
     def gain(sums: NDArray[Any]) -> Floats:
-        return scores.statistic(_of(sums, both, 0)) - scores.statistic(_of(sums, both, 1))
+        return scores.gain(_of(sums, both, 0), _of(sums, both, 1))
 
     rows = both.reshape(len(both), -1)
     limits = bootstrap.bca_of_sums(rows, gain, level=level)
@@ -109,14 +118,14 @@ def _limits_of_agreement(gain: float, *, groups: int, level: float) -> tuple[flo
     return gain - absent * (gain + 1.0), gain + absent * (1.0 - gain)
 
 
-def _of(sums: NDArray[Any], both: Integers, model: int) -> NDArray[Any]:
+def _of(sums: NDArray[Any], both: NDArray[Any], model: int) -> NDArray[Any]:
     """Return the sums of one model, [..., K], of those of both, [..., 2 K]."""
     width = both.shape[2]
     return sums[..., model * width : (model + 1) * width]
 
 
-def _summed_by_group(both: Integers, groups: Integers) -> Integers:
+def _summed_by_group(both: NDArray[Any], groups: Integers) -> NDArray[Any]:
     _, number = np.unique(groups, return_inverse=True)
-    summed = np.zeros((int(number.max(initial=-1)) + 1, *both.shape[1:]), dtype=np.int64)
+    summed = np.zeros((int(number.max(initial=-1)) + 1, *both.shape[1:]), dtype=both.dtype)
     np.add.at(summed, number, both)
     return summed

@@ -1,6 +1,6 @@
-"""What a model says about each target of a split.
+"""What a model says about each row of a split: a line for each target, or one for the row (`tasks/task.py`).
 
-Shapes: N = rows of the split, M = targets, C = classes.
+Shapes: N = rows of the split, M = lines, C = classes.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _DATASET = "dataset"
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What the model says about each target of a split, row after row, in the split's own order."""
+    """What the model says about the rows of a split, row after row, in the split's own order."""
 
     values: NDArray[np.float32]
-    """[M, C] logits; predicted numbers in the user's unit, [M, 1]."""
+    """[M, C] logits; predicted numbers in the user's unit, [M, 1]; or sums over each row's targets, [N, 2] (`language_model`)."""
     labels: NDArray[Any]
-    """[M] class ids, or 0 and 1 for each label, [M, C], int64; or numbers, float64 [M]."""
+    """[M] class ids, or 0 and 1 for each label, [M, C], int64; or numbers, float64 [M]; or what the sums are of, int64 [N, 2]."""
     rows: NDArray[np.int64]
     """[N] row ids."""
     offsets: NDArray[np.int64]
-    """[N + 1] where each row's targets begin; the last is M."""
+    """[N + 1] where each row's lines begin; the last is M."""
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -43,7 +43,7 @@ class Predictions:
 
     @property
     def row_of_target(self) -> NDArray[np.int64]:
-        """Index of the row of each target, [M]."""
+        """Index of the row of each line, [M]."""
         return np.repeat(np.arange(len(self.rows)), np.diff(self.offsets))
 
     def write(self, path: Path, *, dataset: str) -> None:

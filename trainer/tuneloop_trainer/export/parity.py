@@ -4,7 +4,7 @@ Two comparisons, because formats of numbers differ. The trained weights and the 
 them, whatever the precision of the training. What training measured, in bf16 perhaps, shows whether the weights and the base model are those
 that were measured. `rounding` says how far each may differ.
 
-Shapes: n = rows that are compared, m = their targets, C = classes.
+Shapes: n = rows that are compared, m = the lines that their task keeps of them, K = values of a line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import torch
 
 from tuneloop_trainer.dataset.shards import WINDOW, open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
-from tuneloop_trainer.evaluation.target_scale import standardised
 from tuneloop_trainer.export.rounding import TYPICAL, Differences, compare
 from tuneloop_trainer.models.tokenizer import load_tokenizer
 
@@ -30,11 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from tuneloop_api.contract.artifact import TargetScale
     from tuneloop_api.contract.results import Precision
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.predictions import Predictions
-    from tuneloop_trainer.tasks.task import Batch, Task
+    from tuneloop_trainer.tasks.task import Task
 
 ROWS = 96
 BATCH = 16
@@ -52,12 +50,18 @@ class Sample:
     """Indexes of the rows in the split, [n]."""
     texts: list[str]
     """What the model reads, [n]."""
-    row_of_target: NDArray[np.int64]
-    """Row id of each target, [m]."""
-    scale: TargetScale | None = None
-    """Of the numbers in training; None: logits are compared as they are."""
+    row_of_line: NDArray[np.int64]
+    """Row id of each line, [m]."""
+    fitted: Task
+    """The task as training had it, with the scale of the numbers."""
+    labels: NDArray[Any]
+    """Of each line, [m, …], as `Task.target_labels` has them."""
     measured: NDArray[np.float32]
-    """The logits as training measured them, [m, C]; of what a task keeps in their place, what can be compared (`Task.compared`)."""
+    """What training measured, [m, K]."""
+
+    def comparable(self, *values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return what is compared of values [m, K]."""
+        return [self.fitted.comparable(found, self.labels) for found in values]
 
 
 def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
@@ -78,27 +82,26 @@ def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
     chosen = np.unique(np.linspace(0, rows - 1, min(ROWS, rows)).astype(np.int64))
     wanted = set(row_of_window[chosen].tolist())
     texts = {row: task.text_of(content) for row, (_, content) in enumerate(read_rows(dataset, "test")) if row in wanted}
-    window_of_target = np.repeat(np.arange(rows), split.targets)
-    is_target_of_chosen = np.isin(window_of_target, chosen)
+    window_of_line = np.repeat(np.arange(rows), task.lines_per_row(split))
+    is_of_chosen = np.isin(window_of_line, chosen)
     return Sample(
         task=task,
         split=split,
         chosen=chosen,
-        scale=task.on(open_split(dataset, "train")).target_scale,
+        fitted=task.on(open_split(dataset, "train")),
         texts=[texts[row] for row in row_of_window[chosen].tolist()],
-        row_of_target=split.rows[window_of_target[is_target_of_chosen]],
-        measured=test.values[is_target_of_chosen, : task.compared],
+        row_of_line=split.rows[window_of_line[is_of_chosen]],
+        labels=test.labels[is_of_chosen],
+        measured=test.values[is_of_chosen],
     )
 
 
 def trained_logits(model: nn.Module, expected: Sample, *, pad_token_id: int) -> NDArray[np.float32]:
-    """Return the logits, [m, C], of the trained model as training held it, computed here from the tokens of `prepare`."""
-    parts = []
-    for start in range(0, len(expected.chosen), BATCH):
-        batch = expected.task.collate(expected.split, expected.chosen[start : start + BATCH], pad_token_id)
-        inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
-        parts.append(_logits(model, inputs, batch.labels, task=expected.task))
-    return np.concatenate(parts)
+    """Return the logits, [m, K], of the trained model as training held it, computed here from the tokens of `prepare`."""
+    starts = range(0, len(expected.chosen), BATCH)
+    return np.concatenate(
+        [_kept(model, expected, expected.chosen[start : start + BATCH], pad_token_id=pad_token_id) for start in starts]
+    )
 
 
 def check_parity(
@@ -113,48 +116,34 @@ def check_parity(
     parts = []
     for start in range(0, len(expected.chosen), BATCH):
         rows = expected.chosen[start : start + BATCH]
-        batch = expected.task.collate(expected.split, rows, tokenizer.pad_token_id)
-        inputs = _inputs(tokenizer, expected, batch, start=start, folder=folder)
-        parts.append(_logits(model, inputs, batch.labels, task=expected.task))
+        found_tokens = _tokens(tokenizer, expected, start=start)
+        _check_tokens(found_tokens, expected.split, rows, folder=folder)
+        parts.append(_kept(model, expected, rows, pad_token_id=tokenizer.pad_token_id))
     found = np.concatenate(parts)
-    from_trained = compare(*_scaled(expected, found, trained), precision="fp32")
-    from_measured = compare(*_scaled(expected, found, expected.measured), precision=precision)
+    from_trained = compare(*expected.comparable(found, trained), precision="fp32")
+    from_measured = compare(*expected.comparable(found, expected.measured), precision=precision)
     _check_differences(from_measured, expected, folder=folder, what="what training measured")
     _check_differences(from_trained, expected, folder=folder, what="the trained weights")
     return from_trained.largest
 
 
-def _inputs(tokenizer: Any, expected: Sample, batch: Batch, *, start: int, folder: Path) -> Any:
-    """Return what the published tokenizer makes of the texts from `start` on, once its tokens are known to be those of `prepare`."""
+def _tokens(tokenizer: Any, expected: Sample, *, start: int) -> list[list[int]]:
+    """Return the tokens that the published tokenizer makes of a batch of texts from `start` on."""
     texts, rows = expected.texts[start : start + BATCH], expected.chosen[start : start + BATCH]
     windows_of_text = expected.task.windows_of_text
     if windows_of_text is None:
         inputs = tokenizer(texts, truncation=True, padding=True, return_tensors="pt")
         lengths = inputs["attention_mask"].sum(dim=1).tolist()
-        found = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
-        _check_tokens(found, expected.split, rows, folder=folder)
-        return inputs
+        return [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
     places = expected.split.row_column(WINDOW)[rows].tolist()
     windows = [windows_of_text(tokenizer, text, tokenizer.model_max_length) for text in texts]
-    found = [of_text[place].input_ids.tolist() for of_text, place in zip(windows, places, strict=True)]
-    _check_tokens(found, expected.split, rows, folder=folder)
-    return {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
-
-
-def _scaled(expected: Sample, *values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return numbers as training saw them, moved by one standard deviation: with a large mean, all numbers would be alike as shares of their size.
-
-    The move gives predictions near the mean the size that numbers have by the choice of the scale: the published number is rounded in the user's unit, and no
-    part of the standard deviation smaller than some 1e-5 is left of it.
-    """
-    scale = expected.scale
-    return (
-        list(values) if scale is None else [(1.0 + standardised(found, scale)).astype(np.float32) for found in values]
-    )
+    return [of_text[place].input_ids.tolist() for of_text, place in zip(windows, places, strict=True)]
 
 
 def check_labels(folder: Path, labels: Sequence[str]) -> None:
-    """Raise StageError if the config in `folder` names other classes, or in another order."""
+    """Raise StageError if the config in `folder` names other classes, or in another order. labels: none for a task without classes, whose config may name any."""
+    if not labels:
+        return
     named = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("id2label") or {}
     found = [named.get(str(index)) for index in range(len(labels))]
     if found != list(labels) or len(named) != len(labels):
@@ -164,10 +153,13 @@ def check_labels(folder: Path, labels: Sequence[str]) -> None:
         )
 
 
-def _logits(model: nn.Module, inputs: Any, labels: NDArray[np.int64], *, task: Task) -> NDArray[np.float32]:
+def _kept(model: nn.Module, expected: Sample, rows: NDArray[np.int64], *, pad_token_id: int) -> NDArray[np.float32]:
+    """Return what the task keeps of rows, by their indexes in the split."""
+    task = expected.task
+    batch = task.collate(expected.split, rows, pad_token_id)
+    inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
     with torch.inference_mode():
-        values = task.target_values(model(**inputs), torch.from_numpy(labels))
-    found: NDArray[np.float32] = values[:, : task.compared].float().numpy()
+        found: NDArray[np.float32] = task.target_values(model(**inputs), torch.from_numpy(batch.labels)).float().numpy()
     return found
 
 
@@ -176,7 +168,7 @@ def _check_differences(found: Differences, expected: Sample, *, folder: Path, wh
         return
     worst = int(np.argmax(np.nan_to_num(found.by_target, nan=np.inf)))
     raise StageError(
-        f"the {folder.name} in the artifact is not what was trained: on test row {expected.row_of_target[worst]} a logit differs by "
+        f"the {folder.name} in the artifact is not what was trained: on test row {expected.row_of_line[worst]} a logit differs by "
         f"{found.by_target[worst]:.2g} from {what}, and logits differ by {found.typical:.2g} as a rule (root mean square); rounding explains "
         f"{found.allowed:.2g} and {found.allowed * TYPICAL:.2g}; nothing was published",
         hint="the base model or the trained weights changed after training, or the files do not hold all that was trained",

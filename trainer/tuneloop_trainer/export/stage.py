@@ -88,7 +88,7 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         _describe(folder, facts, test)
         reporter.post(detail="publishing", fraction=0.9)
         base = _adapter_base(prepared) if ADAPTER_FOLDER in facts.parts else None
-        files, scale = list_files(folder), expected.scale
+        files, scale = list_files(folder), expected.fitted.target_scale
         manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=files, base=base, scale=scale)
         artifact = publish(folder, manifest)
     LOG.info("published %s %s", artifact, manifest.digest())

@@ -76,6 +76,8 @@ def load_model(
     new = missing | {key[0] for key in loaded["mismatched_keys"]}
     _check_inputs(model, folder)
     _check_only_head_is_new(model, new, folder)
+    if not task.has_new_head:
+        return _with_own_head(model, new, folder)
     if task.fit is not None:
         output_layer(model, uri=str(folder))
         labels_before = {}  # whatever the files' head was trained for, its numbers have another scale
@@ -87,6 +89,19 @@ def load_model(
     return model
 
 
+def _with_own_head(model: Any, new: set[str], folder: Path) -> nn.Module:
+    """Return a model whose output layer is its head: methods train the layer as any other, and none is drawn. Raises ModelAccessError if the files do not hold it."""
+    if new:
+        raise ModelAccessError(
+            f"spec.model.uri: {folder} lacks {len(new)} weights of {type(model).__name__}, for example {min(new)}",
+            hint="use a checkpoint of a language model: its output layer cannot be new",
+        )
+    model.new_modules, model.head_modules = (), ()
+    model.head_origin = "the output layer of the model's files"
+    whole: nn.Module = model
+    return whole
+
+
 def attention_of(config: Any, *, task: Task) -> Literal["sdpa", "eager"]:
     """Return `sdpa` for a class that has it, else `eager`. The choice is never left to config.json, which may name code of a hub."""
     kind = getattr(transformers, task.auto_class)._model_mapping.get(type(config), None)  # noqa: SLF001  (transformers has no public way)
@@ -94,10 +109,11 @@ def attention_of(config: Any, *, task: Task) -> Literal["sdpa", "eager"]:
 
 
 def _configure(config: Any, *, task: Task, labels: Sequence[str], pad_token_id: int, dropout: float | None) -> None:
-    config.num_labels = len(labels)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: index for index, label in enumerate(labels)}
-    config.problem_type = task.problem_type
+    if task.has_new_head:
+        config.num_labels = len(labels)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: index for index, label in enumerate(labels)}
+        config.problem_type = task.problem_type
     for part in {id(part): part for part in (config, config.get_text_config())}.values():
         part.pad_token_id = pad_token_id
         part.use_cache = False

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from tuneloop_api.contract.results import SavedStep, TrainResult
@@ -43,7 +44,6 @@ from tuneloop_trainer.tasks import task_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from tuneloop_api.contract.results import Precision, PrepareResult
@@ -226,15 +226,18 @@ def _export(rehearsal: Rehearsal, measured: NDArray[np.float32], precision: Prec
 
 def _sample(rehearsal: Rehearsal, measured: NDArray[np.float32] | None) -> Sample:
     """Return the picked rows as `export` compares them. measured: logits of the trained model; None: not known yet."""
-    rows = rehearsal.rows
-    targets = rows.split.targets[rows.chosen]
+    rows, task = rehearsal.rows, rehearsal.task
+    lines = task.lines_per_row(rows.split)
+    row_of_line = np.repeat(np.arange(len(lines)), lines)
+    is_picked = np.isin(row_of_line, rows.chosen)
     return Sample(
-        task=rehearsal.task,
+        task=task,
         split=rows.split,
         chosen=rows.chosen,
         texts=rows.texts,
-        row_of_target=rows.split.rows[rows.chosen].repeat(targets),
-        scale=rehearsal.task.on(rows.split).target_scale,
+        row_of_line=rows.split.rows[row_of_line[is_picked]],
+        fitted=task.on(rows.split),
+        labels=task.target_labels(rows.split)[is_picked],
         measured=measured,  # type: ignore[arg-type]  # only the comparison reads it
     )
 

@@ -61,7 +61,7 @@ def pick_rows(dataset: Path, *, task: Task, tokenizer: Any) -> PickedRows:
     texts = [of_rows[row] for row in split.row_of_window.tolist() if row < len(of_rows)]
     lengths = split.lengths[: len(texts)]
     picked = {_longest(lengths), int(lengths.argmin())}
-    picked |= set(_of_labels(task.target_labels(split), split.targets[: len(texts)], lengths))
+    picked |= set(_of_labels(task.target_labels(split), task.lines_per_row(split)[: len(texts)], lengths))
     special = _with_special_token(texts, tokenizer.all_special_tokens)
     if special is not None and lengths[special] <= _MOST_TOKENS:
         picked.add(special)
@@ -74,9 +74,9 @@ def _longest(lengths: NDArray[np.int64]) -> int:
     return int(bounded.argmax())
 
 
-def _of_labels(labels: NDArray[np.int64], targets: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
-    """Return the shortest row of each of a few labels, or sets of labels. labels: those of the split's targets, as `Task.target_labels` returns them."""
-    row_of_target = np.repeat(np.arange(len(targets)), targets)
+def _of_labels(labels: NDArray[np.int64], lines: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[int]:
+    """Return the shortest row of each of a few labels, or sets of labels. labels: as `Task.target_labels` returns them; lines: of each row."""
+    row_of_target = np.repeat(np.arange(len(lines)), lines)
     by_length = np.argsort(lengths[row_of_target], kind="stable")
     _, first = np.unique(labels[: len(row_of_target)][by_length], axis=0, return_index=True)
     rows = row_of_target[by_length][first]

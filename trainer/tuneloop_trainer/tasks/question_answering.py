@@ -203,6 +203,15 @@ def _target_values(output: Any, labels: Tensor, *, max_answer_tokens: int) -> Te
     return torch.stack([_losses(output, labels), none, best, first.float(), last.float()], dim=1)
 
 
+def _values_per_line(_labels: Sequence[str]) -> int:
+    return KEPT
+
+
+def _comparable(values: NDArray[np.float32], _labels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the loss and the log probabilities, [M, 3]. The places of the best answer say nothing: of two answers that are nearly as likely, rounding chooses."""
+    return values[:, : SPAN + 1]
+
+
 def _complete(split: TokenizedSplit, kept: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return [M, WIDTH]: what was kept, and exact match and F1 of each window's best answer."""
     values = np.zeros((len(kept), WIDTH), dtype=np.float32)
@@ -327,8 +336,8 @@ QUESTION_ANSWERING = Task(
     target_values=partial(_target_values, max_answer_tokens=_DEFAULTS.max_answer_tokens),
     windows=partial(windows_of, doc_stride=_DEFAULTS.doc_stride),
     windows_of_text=partial(_windows_of_text, doc_stride=_DEFAULTS.doc_stride),
-    kept=KEPT,
-    compared=SPAN + 1,
+    values_per_line=_values_per_line,
+    comparable=_comparable,
     complete=_complete,
     head_values=_head_values,
     prior_loss=_prior_loss,

@@ -4,9 +4,12 @@ A task is functions in a frozen dataclass. The loop, evaluation, preflight, expo
 A *target* is what the loss is summed over: a row of text classification, a word (or token) of token classification. The loss is a SUM
 over targets, and the number of targets of a global batch is known before the batch is run, so that the result is exact on any number of ranks.
 
+Evaluation keeps a line of numbers of each target, its logits as a rule. A language model has a target for every token and a vocabulary for classes:
+such a task keeps a line of each row, with sums over its targets (`values_per_line`, `lines_per_row`; `tasks/language_model.py`).
+
 Nothing here imports torch: `prepare` uses a task for its rows alone.
 
-Shapes: N = rows, B = rows of a micro-batch, T = tokens of a row (of the longest row in a batch), M = targets, C = classes.
+Shapes: N = rows, B = rows of a micro-batch, T = tokens of a row (of the longest row in a batch), M = targets, or lines that are kept, C = classes, K = values of a line.
 """
 
 from __future__ import annotations
@@ -30,6 +33,15 @@ if TYPE_CHECKING:
     from tuneloop_trainer.evaluation.measure import Evaluation
     from tuneloop_trainer.evaluation.paired_scores import PairedScores
     from tuneloop_trainer.evaluation.predictions import Predictions
+
+
+def _targets(split: TokenizedSplit) -> NDArray[np.int64]:
+    return split.targets
+
+
+def _unchanged(values: NDArray[np.float32], _labels: NDArray[Any]) -> NDArray[np.float32]:
+    return values
+
 
 Row = dict[str, Any]
 """A row of a format, by the format's own names: `{"text": …, "label": …}`, `{"tokens": […], "tags": […]}`."""
@@ -106,7 +118,7 @@ class CardTexts:
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A metric by which two models are compared; the higher the better."""
+    """A metric by which two models are compared."""
 
     score: Callable[[Predictions, NDArray[np.int64], Sequence[str], Bootstrap], Interval]
     """As `Task.score`."""
@@ -151,36 +163,40 @@ class Task:
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
     target_labels: Callable[[TokenizedSplit], NDArray[Any]]
-    """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C], or numbers, float64 [M]; row i has `split.targets[i]` targets."""
+    """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C], or numbers, float64 [M]; or what the sums of each row are of, [N, …]."""
 
     loss_sum: Callable[[Any, Tensor, float], Tensor]
     """(model output, labels, label smoothing) → the SUM of the loss over the targets, float32."""
     target_values: Callable[[Any, Tensor], Tensor]
-    """(model output, labels) → the logits of each target of the batch, row after row, [targets of the batch, C]; or what the task keeps of them, [.., `kept`]."""
-    kept: int | None = None
-    """Numbers that `target_values` keeps of a target; None: a logit for each class."""
-    compared: int | None = None
-    """How many of the kept numbers, from the first one on, change steadily with the weights, so that parity can compare them; None: all."""
+    """(model output, labels) → what is kept of the batch, row after row, [lines of the batch, K]: as a rule the logits of each target."""
+    values_per_line: Callable[[Sequence[str]], int] = len
+    """Class names → K."""
+    lines_per_row: Callable[[TokenizedSplit], NDArray[np.int64]] = _targets
+    """Split → how many lines are kept of each row, [N]: as a rule as many as the row has targets."""
     complete: Callable[[TokenizedSplit, NDArray[np.float32]], NDArray[np.float32]] | None = None
-    """(split, what was kept of all its targets) → the values of its predictions, where these take the rows themselves; None: they are what was kept."""
+    """(split, what was kept of it) → the values of its predictions, where these take the rows themselves; None: they are what was kept."""
+    comparable: Callable[[NDArray[np.float32], NDArray[Any]], NDArray[np.float32]] = _unchanged
+    """(what was kept, labels as `target_labels` has them) → the part that export compares with what training measured, in numbers that rounding changes as it changes logits."""
     head_values: Callable[[Any], Tensor] = _logits
     """Model output → what the head computes, with a number for each label of the model in the last dimension."""
+    has_new_head: bool = True
+    """Whether the task puts a head of its own on the pre-trained model; False: the model's own output layer is its head, and must be in its files."""
     prior_loss: Callable[[TokenizedSplit], float]
     """Training split → mean loss of a target, in nats, for a model that knows how often each class occurs and nothing else."""
 
     primary_metric: str
-    """Metric that baselines are measured in, and that the log names; the higher the better."""
+    """Metric that baselines are measured in, and that the log names."""
     metrics: Callable[[Predictions, Sequence[str]], dict[str, float]]
     """(predictions, class names) → the metrics during training: `loss`, `accuracy` of the targets, and those that the task's users know."""
     evaluate: Evaluate
     choose: Callable[[NDArray[np.float32]], NDArray[Any]]
-    """Logits [M, C] → what the model chooses: class ids [M], or 0 and 1 for each label, [M, C], or numbers [M]."""
+    """What was kept, [M, K] → what `score` counts: class ids [M], or 0 and 1 for each label, [M, C], or numbers [M]; or the sums of each row as they are."""
     calibration_error: Callable[[Predictions, float], float] | None
     """(predictions, temperature) → how far its confidence is from the share of right answers; None: it has no confidence."""
     score: Callable[[Predictions, NDArray[Any], Sequence[str], Bootstrap], Interval]
     """(test predictions, other choices, class names, bootstrap) → the primary metric of these class ids on the same rows."""
     gain: Callable[[Predictions, NDArray[Any], Sequence[str], Bootstrap], Interval]
-    """(test predictions, a baseline's choices, class names, bootstrap) → primary metric of the model minus that of the baseline, paired by row."""
+    """(test predictions, a baseline's choices, class names, bootstrap) → by how much the primary metric of the model is better than that of the baseline, paired by row."""
     paired: Callable[[Predictions, NDArray[np.int64], Sequence[str]], list[PairedScores]] | None
     """(test predictions, another model's choices, class names) → what each row adds to the primary metric of both: of all rows, then of each slice.
     None: its results are not compared with a champion."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from tuneloop_api.contract.artifact import TargetScale
     from tuneloop_trainer.dataset.shards import TokenizedSplit
 
 
@@ -67,12 +68,22 @@ def _target_values(output: Any, _labels: Tensor, *, mean: float = 0.0, std: floa
     return values
 
 
+def _comparable(values: NDArray[np.float32], _labels: NDArray[Any], *, scale: TargetScale) -> NDArray[np.float32]:
+    """Return numbers as training saw them, moved by one standard deviation: with a large mean, all numbers would be alike as shares of their size.
+
+    The move gives predictions near the mean the size that numbers have by the choice of the scale: the published number is rounded in the user's unit, and no
+    part of the standard deviation smaller than some 1e-5 is left of it.
+    """
+    return (1.0 + standardised(values, scale)).astype(np.float32)
+
+
 def _fit(task: Task, train: TokenizedSplit) -> Task:
     scale = scale_of(_target_labels(train))
     return replace(
         task,
         loss_sum=partial(_loss_sum, mean=scale.mean, std=scale.std),
         target_values=partial(_target_values, mean=scale.mean, std=scale.std),
+        comparable=partial(_comparable, scale=scale),
         metrics=lambda predictions, _: number_metrics(predictions, scale),
         target_scale=scale,
     )

@@ -1,6 +1,6 @@
 """Runs a split through the model on all ranks, and gathers every prediction.
 
-Shapes: N = rows of the split, M = its targets, C = classes.
+Shapes: N = rows of the split, M = the lines that its task keeps of them, K = values of a line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tuneloop_trainer.evaluation.predictions import Predictions
 from tuneloop_trainer.training.batch_schedule import shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,27 +31,27 @@ def predict(
     split: TokenizedSplit,
     *,
     task: Task,
-    classes: int,
+    labels: Sequence[str],
     batch_size: int,
     pad_id: int,
     beat: Callable[[], None],
 ) -> Predictions:
-    """Return the predictions for every target of a split; collective.
+    """Return the predictions for every row of a split; collective. labels: class names.
 
     Every rank makes the same number of forward calls on batches of rows of like length, and gets all predictions.
     """
     order = np.argsort(-split.lengths, kind="stable")
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    offsets = np.cumsum([0, *split.targets], dtype=np.int64)
-    values = np.zeros((offsets[-1], task.kept or classes), dtype=np.float32)
+    offsets = np.cumsum([0, *task.lines_per_row(split)], dtype=np.int64)
+    values = np.zeros((offsets[-1], task.values_per_line(labels)), dtype=np.float32)
     engine.model.eval()
     with torch.no_grad():
         for share in shares(batches, rank=engine.rank, world_size=engine.world_size):
             batch = task.collate(split, share.rows, pad_id)
             output = engine.forward(**{name: torch.from_numpy(array) for name, array in batch.inputs.items()})
             if share.live:
-                labels = torch.from_numpy(batch.labels).to(engine.device)
-                values[_targets_of(share.rows, offsets)] = task.target_values(output, labels).float().cpu().numpy()
+                targets = torch.from_numpy(batch.labels).to(engine.device)
+                values[_lines_of(share.rows, offsets)] = task.target_values(output, targets).float().cpu().numpy()
             beat()
     engine.model.train()
     kept = _summed(engine, values)
@@ -64,8 +64,8 @@ def predict(
     )
 
 
-def _targets_of(rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the targets of some rows, row after row."""
+def _lines_of(rows: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the lines of some rows, row after row."""
     return np.concatenate([np.arange(offsets[row], offsets[row + 1]) for row in rows])
 
 

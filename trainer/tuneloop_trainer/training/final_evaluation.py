@@ -30,7 +30,7 @@ def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> P
         run.engine,
         run.splits[name],
         task=run.task,
-        classes=len(run.resolved.labels),
+        labels=run.resolved.labels,
         batch_size=run.resolved.micro_batch_size,
         pad_id=run.pad_id,
         beat=beat,

@@ -106,11 +106,17 @@ def _metric(spec: SpecWithTask, *, stopping: bool) -> str | None:
     return watched if stopping else training.best_metric
 
 
+def tasks_of(metric: str) -> tuple[str, ...]:
+    """Return the tasks that a metric of `TASK_OF_METRIC` belongs to."""
+    found = TASK_OF_METRIC[metric]
+    return (found,) if isinstance(found, str) else found
+
+
 def _metrics_fit(spec: SpecWithTask, *, stopping: bool) -> bool:
     metric = _metric(spec, stopping=stopping)
     if metric == "accuracy":
         return spec.task not in WITHOUT_ACCURACY
-    return metric is None or TASK_OF_METRIC.get(metric, spec.task) == spec.task
+    return metric is None or metric not in TASK_OF_METRIC or spec.task in tasks_of(metric)
 
 
 _PROBLEM_TYPE = "(has(self.taskOptions) ? self.taskOptions.?problemType.orValue('single-label') : 'single-label')"
@@ -162,16 +168,16 @@ def has_label_rules(data: Data) -> bool:
 
 def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
     """A metric may be named only for the task that it belongs to."""
-    tasks = sorted(set(TASK_OF_METRIC.values()))
+    owners = sorted(set(map(tasks_of, TASK_OF_METRIC)))
     per_task = [
-        f"(self.{field} in {[name for name, owner in TASK_OF_METRIC.items() if owner == task]} && self.task != '{task}')"
-        for task in tasks
+        f"(self.{field} in {[name for name in TASK_OF_METRIC if tasks_of(name) == tasks]} && !(self.task in {list(tasks)}))"
+        for tasks in owners
     ]
     per_task.append(f"(self.{field} == 'accuracy' && self.task in {list(WITHOUT_ACCURACY)})")
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message="must be a metric of the task: loss; accuracy for text-classification or token-classification; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; exact_match or f1 for question-answering",
+        message="must be a metric of the task: loss; accuracy for all but question-answering; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; perplexity or bits_per_byte for text-generation; exact_match or f1 for question-answering",
         cel=f"!({has}) || !({' || '.join(per_task)})",
         holds=lambda spec: _metrics_fit(spec, stopping=stopping),
     )

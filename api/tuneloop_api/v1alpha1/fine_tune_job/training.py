@@ -90,12 +90,16 @@ MetricName = Literal[
     "span_f1",
     "span_precision",
     "span_recall",
+    "perplexity",
+    "bits_per_byte",
     "exact_match",
     "f1",
 ]
-FALLING = ("loss", "rmse", "mae")
+FALLING = ("loss", "rmse", "mae", "perplexity", "bits_per_byte")
 """Metrics that are to fall; all others are to rise."""
-TASK_OF_METRIC = {
+LANGUAGE_MODELS = ("text-generation",)
+"""Tasks whose classes are the tokens of a vocabulary."""
+TASK_OF_METRIC: dict[str, str | tuple[str, ...]] = {
     "macro_f1": "text-classification",
     "micro_f1": "text-classification",
     "weighted_f1": "text-classification",
@@ -108,10 +112,12 @@ TASK_OF_METRIC = {
     "span_f1": "token-classification",
     "span_precision": "token-classification",
     "span_recall": "token-classification",
+    "perplexity": LANGUAGE_MODELS,
+    "bits_per_byte": LANGUAGE_MODELS,
     "exact_match": "question-answering",
     "f1": "question-answering",
 }
-"""The task that each metric belongs to; the loss belongs to all, and accuracy to all but `WITHOUT_ACCURACY`."""
+"""The task, or the tasks, that each metric belongs to; the loss belongs to all, and accuracy to all but `WITHOUT_ACCURACY`."""
 WITHOUT_ACCURACY = ("question-answering",)
 PROBLEMS_OF_METRIC: dict[str, tuple[str, ...]] = {
     "accuracy": ("single-label", "multi-label"),
@@ -128,7 +134,7 @@ class EarlyStopping(SpecModel):
     """Stop when the validation split gets no better."""
 
     metric: MetricName | None = None
-    """Validation metric that is watched: loss, rmse and mae are to fall, the others are to rise. Default: `training.bestMetric`."""
+    """Validation metric that is watched: loss, rmse, mae, perplexity and bits_per_byte are to fall, the others are to rise. Default: `training.bestMetric`."""
     patience: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Number of evaluations in a row without an improvement after which training stops, 1 to 1000. Default: 3. For example `5`."""
     min_delta: Annotated[float, Field(ge=0)] | None = None
@@ -183,10 +189,10 @@ class Training(SpecModel):
     early_stopping: EarlyStopping | None = None
     """When to stop early, because the validation split gets no better; `{}` takes the defaults. Default: train to the end. For example `{patience: 5}`."""
     best_metric: MetricName | None = None
-    """Validation metric that chooses the best checkpoint: loss, rmse and mae are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
+    """Validation metric that chooses the best checkpoint: loss, rmse, mae, perplexity and bits_per_byte are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
     apply only to `task: text-classification`: `micro_f1` and `weighted_f1` to several labels, `mcc` to one; `rmse`, `mae`, `r2`, `pearson` and `spearman` apply only to its
-    `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`, `exact_match` and `f1` only to
-    `task: question-answering`. Default: `loss`."""
+    `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`, `perplexity` and `bits_per_byte` only to
+    `task: text-generation`, `exact_match` and `f1` only to `task: question-answering`. Default: `loss`."""
     seed: Seed | None = None
     """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,16 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop_api.contract.artifact import TargetScale
-from tuneloop_trainer.export.parity import Sample, _scaled
+from tuneloop_trainer.export.parity import Sample
 from tuneloop_trainer.export.rounding import compare
+from tuneloop_trainer.tasks.task import Task
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
+from tuneloop_trainer.tasks.text_regression import TEXT_REGRESSION, _comparable
 
 NONE = np.zeros(0)
-SAMPLE = Sample(task=None, split=None, chosen=NONE, texts=[], row_of_target=NONE, measured=NONE)
+
+
+def sample(fitted: Task) -> Sample:
+    return Sample(
+        task=fitted, split=None, chosen=NONE, texts=[], row_of_line=NONE, fitted=fitted, labels=NONE, measured=NONE
+    )
 
 
 def is_rounding(found: np.ndarray, expected: np.ndarray, scale: TargetScale) -> bool:
     values = (column.astype(np.float32)[:, None] for column in (found, expected))
-    return compare(*_scaled(replace(SAMPLE, scale=scale), *values), precision="fp32").is_rounding
+    fitted = replace(TEXT_REGRESSION, comparable=partial(_comparable, scale=scale))
+    return compare(*sample(fitted).comparable(*values), precision="fp32").is_rounding
 
 
 @given(
@@ -48,4 +58,4 @@ def test_a_wrong_scale_is_found(mean, wrong):
 
 def test_logits_are_compared_as_they_are():
     logits = np.ones((3, 2), dtype=np.float32)
-    assert _scaled(SAMPLE, logits) == [pytest.approx(logits)]
+    assert sample(TEXT_CLASSIFICATION).comparable(logits) == [pytest.approx(logits)]

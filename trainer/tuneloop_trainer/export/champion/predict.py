@@ -1,6 +1,6 @@
 """Runs a published model over rows, on the CPU in float32, as the server loads it.
 
-Shapes: N = rows of the set, M = targets, C = classes.
+Shapes: N = rows of the set, M = lines that the task keeps of them, K = values of a line.
 """
 
 from __future__ import annotations
@@ -41,15 +41,12 @@ def predict_sets(
     beat: called with the fraction done. Raises StageError if the model cannot be loaded, NonFiniteLossError if its logits are not finite.
     """
     model = _load(folder, task=task)
-    named = [str(model.config.id2label.get(index)) for index in range(model.config.num_labels)]
-    if sorted(named) != sorted(labels):
-        raise StageError(f"{folder}/config.json has the labels {named[:20]}, {list(labels)[:20]} are expected")
-    order = [named.index(label) for label in labels]
+    order = _order(model, labels, folder=folder) if labels else slice(None)
     rows = sum(len(split.rows) for split in splits)
     found: list[Predictions] = []
     for split in splits:
         done = sum(len(predictions.rows) for predictions in found)
-        values = _logits(
+        values = _values(
             model, split, task=task, pad_token_id=pad_token_id, beat=partial(_beat, beat, done=done, rows=rows)
         )
         if not np.isfinite(values).all():
@@ -59,10 +56,18 @@ def predict_sets(
                 values=values[:, order],
                 labels=task.target_labels(split),
                 rows=split.rows,
-                offsets=np.cumsum([0, *split.targets], dtype=np.int64),
+                offsets=np.cumsum([0, *task.lines_per_row(split)], dtype=np.int64),
             )
         )
     return found
+
+
+def _order(model: Any, labels: Sequence[str], *, folder: Path) -> list[int]:
+    """Return where each label stands among those of the model."""
+    named = [str(model.config.id2label.get(index)) for index in range(model.config.num_labels)]
+    if sorted(named) != sorted(labels):
+        raise StageError(f"{folder}/config.json has the labels {named[:20]}, {list(labels)[:20]} are expected")
+    return [named.index(label) for label in labels]
 
 
 def _beat(beat: Callable[[float], None], more: int, *, done: int, rows: int) -> None:
@@ -81,10 +86,11 @@ def _load(folder: Path, *, task: Task) -> Any:
     return model
 
 
-def _logits(
+def _values(
     model: Any, split: TokenizedSplit, *, task: Task, pad_token_id: int, beat: Callable[[int], None]
 ) -> NDArray[np.float32]:
-    """Return the logits of all targets in the order of the rows, [M, C]; batches are of rows of like length."""
+    """Return what the task keeps, in the order of the rows, [M, K]; batches are of rows of like length."""
+    lines = task.lines_per_row(split)
     order = np.argsort(-split.lengths, kind="stable")
     parts: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(order), BATCH):
@@ -93,6 +99,6 @@ def _logits(
         inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
         with torch.inference_mode():
             values = task.target_values(model(**inputs), torch.from_numpy(batch.labels)).float().numpy()
-        parts |= zip(rows.tolist(), np.split(values, np.cumsum(split.targets[rows])[:-1]), strict=True)
+        parts |= zip(rows.tolist(), np.split(values, np.cumsum(lines[rows])[:-1]), strict=True)
         beat(start + len(rows))
     return np.concatenate([parts[row] for row in range(len(order))])
