@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 ROWS = 96
 BATCH = 16
 CONFIG = "config.json"
+_UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
+"""What transformers calls two labels itself, and leaves out of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +146,7 @@ def check_labels(folder: Path, labels: Sequence[str]) -> None:
     """Raise StageError if the config in `folder` names other classes, or in another order. labels: none for a task without classes, whose config may name any."""
     if not labels:
         return
-    named = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("id2label") or {}
+    named = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("id2label") or _UNNAMED
     found = [named.get(str(index)) for index in range(len(labels))]
     if found != list(labels) or len(named) != len(labels):
         raise StageError(
