@@ -12,6 +12,7 @@ from tuneloop_api.features.question_answering import normal_answer
 from tuneloop_server.answers.answer_format import (
     AnswerFormat,
     Choice,
+    UnreadableAnswer,
     UnreadableLabel,
     score_of,
     text_of,
@@ -28,9 +29,16 @@ ANSWER, NO_ANSWER = "answer", "no-answer"
 
 
 def read(answer: object) -> list[Choice]:
-    """Return the best answer of each question. Raises UnreadableAnswer. A list of objects holds an answer for each question, or several for one: each of them is compared."""
+    """Return the best answer of each question. Raises UnreadableAnswer.
+
+    A list of objects is an answer for each question, or several for one, all of which are compared; of a list of lists the first of each is.
+    """
     given = [answer] if isinstance(answer, dict) else answer
-    return [_choice(item) for items in texts_of(given, element='{"answer", "score", "start", "end"}') for item in items]
+    lists = texts_of(given, element='{"answer", "score", "start", "end"}')
+    if not all(lists):
+        raise UnreadableAnswer("a question has no answer")
+    is_nested = isinstance(given, list) and isinstance(given[0], list)
+    return [_choice(items[0]) for items in lists] if is_nested else [_choice(item) for item in lists[0]]
 
 
 def read_label(label: object, _labels: Sequence[str]) -> Classes:

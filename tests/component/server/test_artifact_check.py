@@ -184,7 +184,7 @@ def test_a_task_that_this_server_does_not_know_is_refused_with_those_it_knows(ar
         task_of(configuration(artifact.folder), changed(artifact.manifest, task="fill-mask"))
     assert refused.value.exit_code == ExitCode.MODEL_ACCESS
     assert (
-        "has the task fill-mask, allowed are text-classification, text-classification/multi-label, text-classification/regression, token-classification"
+        "has the task fill-mask, allowed are text-classification, text-classification/multi-label, text-classification/regression, token-classification, question-answering"
         in str(refused.value)
     )
 

@@ -178,6 +178,8 @@ def said(text: str, score: float = 0.5) -> dict[str, object]:
         (said(""), said("Denver"), False),
         ([said("Denver"), said("")], [said("denver"), said("")], True),
         ([said("Denver"), said("")], [said("Denver")], False),
+        ([[said("Denver"), said("")], [said("a")]], [[said("Denver"), said("a b")], [said("the")]], True),
+        ([[said("Denver")], [said("")]], [[said("Denver")], [said("Zürich")]], False),
     ],
 )
 def test_two_answers_agree_if_they_match_exactly_by_the_rules_of_squad(stable, canary, agrees):
@@ -198,7 +200,7 @@ def test_a_label_of_a_golden_row_is_the_right_answer():
         ANSWERS.read_label(["Denver"], [])
 
 
-@pytest.mark.parametrize("answer", [3, [3], [{"answer": 3, "score": 1.0}], [{"answer": "a"}], {"score": 1.0}])
+@pytest.mark.parametrize("answer", [3, [3], [], [[]], [{"answer": 3, "score": 1.0}], [{"answer": "a"}], {"score": 1.0}])
 def test_what_is_no_answer_is_unreadable(answer):
     with pytest.raises(UnreadableAnswer):
         ANSWERS.read(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST, are_written
@@ -26,7 +27,7 @@ def predictions_path(job: Path, name: str) -> Path:
 
 def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> Predictions:
     """Return the current weights' predictions for a split; collective, the same on all ranks."""
-    return predict(
+    predictions = predict(
         run.engine,
         run.splits[name],
         task=run.task,
@@ -34,6 +35,10 @@ def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> P
         batch_size=run.resolved.micro_batch_size,
         pad_id=run.pad_id,
         beat=beat,
+    )
+    complete = run.task.complete
+    return (
+        predictions if complete is None else replace(predictions, values=complete(run.splits[name], predictions.values))
     )
 
 

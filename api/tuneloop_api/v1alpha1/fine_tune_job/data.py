@@ -78,7 +78,7 @@ class Columns(SpecModel):
     context: ColumnName | None = None
     """Column with the text that holds the answer. Default: `context`. For example `paragraph`."""
     question: ColumnName | None = None
-    """Column with the question. Default: `question`. For example `query`."""
+    """Column with what is asked about the context, a line of text. Default: `question`. For example `query`."""
     answers: ColumnName | None = None
     """Column with the answers to it: `{"text": [...], "answer_start": [...]}`, empty lists where the context holds none. Default: `answers`. For example `spans`."""
 
