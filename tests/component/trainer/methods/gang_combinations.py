@@ -13,12 +13,15 @@ from tiny_architectures import PAD, inputs
 
 from tuneloop_api.combinations.table import PROMPTS
 from tuneloop_trainer.checkpoint import TrainState
+from tuneloop_trainer.data.formats.squad import OUTPUTS
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import TASKS
+from tuneloop_trainer.tasks.question_answering import CONTEXT, END, START, TOKEN
 
 LABELS = ["O", "B-A", "I-A"]
+SPANS = "question-answering"
 STEPS = 2
 
 
@@ -65,7 +68,7 @@ def _published(folder: Path, name: str, cell: dict[str, Any]) -> dict[str, float
     settings = run_config(
         target, model=folder / "model", task=cell["task"], method=cell["method"], output=output
     ).settings
-    logits = published_logits(target, folder / "model", settings, weights, labels=LABELS)
+    logits = published_logits(target, folder / "model", settings, weights, labels=_labels(cell))
     expected = logits.pop("trained")
     return found | {form: float((values - expected).abs().max()) for form, values in logits.items()}
 
@@ -78,7 +81,7 @@ def _engine(folder: Path, cell: dict[str, Any]) -> Engine:
         weight_decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e-8,
     )  # fmt: skip
     with zero3_context(engine):
-        model = load_model(folder / "model", task=task, labels=LABELS, pad_token_id=PAD, dropout=0.0, seed=1)
+        model = load_model(folder / "model", task=task, labels=_labels(cell), pad_token_id=PAD, dropout=0.0, seed=1)
     built = method_of(settings.method).build(model, settings.method, task=task, seed=1)
     return Engine(built.train(), engine)
 
@@ -86,7 +89,21 @@ def _engine(folder: Path, cell: dict[str, Any]) -> Engine:
 def _train(engine: Engine, cell: dict[str, Any], *, steps: int) -> None:
     for _ in range(steps):
         output = engine.forward(**inputs())
-        targets = output.logits.shape[:-1]
-        labels = torch.arange(targets.numel()).reshape(targets) % len(LABELS)
-        engine.backward(TASKS[cell["task"]].loss_sum(output, labels, 0.0) / targets.numel())
+        labels, targets = _targets(output, cell["task"])
+        engine.backward(TASKS[cell["task"]].loss_sum(output, labels, 0.0) / targets)
         engine.step(learning_rate=1e-2)
+
+
+def _labels(cell: dict[str, Any]) -> list[str]:
+    return list(OUTPUTS) if cell["task"] == SPANS else LABELS
+
+
+def _targets(output: Any, task: str) -> tuple[torch.Tensor, int]:
+    """Return labels for an output, and how many targets they are: classes in turn, or spans of the tokens from 3 to 5."""
+    if task == SPANS:
+        marks = inputs()["attention_mask"] * (TOKEN | CONTEXT)
+        marks[:, 3] |= START
+        marks[:, 5] |= END
+        return marks, len(marks)
+    shape = output.logits.shape[:-1]
+    return torch.arange(shape.numel()).reshape(shape) % len(LABELS), shape.numel()
