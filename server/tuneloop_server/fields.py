@@ -46,6 +46,15 @@ def whole_number(field: str, value: object, *, least: int, expected: str) -> int
     raise wrong(field, value, expected)
 
 
+def text_of(field: str, value: object, *, expected: str = "expected a string") -> str:
+    """Return the value. Raises RequestError unless it is a string of Unicode characters."""
+    if not isinstance(value, str):
+        raise wrong(field, value, expected)
+    if not _is_unicode(value):
+        raise invalid(f"{field}: holds half of a surrogate pair, which is no character", field=field)
+    return value
+
+
 def shown(value: object) -> str:
     """Return a value as JSON in one short line that can be encoded."""
     try:
@@ -53,3 +62,11 @@ def shown(value: object) -> str:
     except RecursionError:
         text = "a deeply nested value"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -160,6 +160,7 @@ BAD_MANIFESTS = (
     bad("B13", By.OPERATOR, "spec.data", {"train": [{"uri": "feedback://reviews"}]}, "feedback is a text and its label, which applies only to task: text-classification", spec__task="token-classification", field="spec.data.train[0].uri"),
     bad("B13", By.OPERATOR, "spec.data", {"train": [{"uri": "feedback://reviews"}]}, "applies only to task: text-classification with one label a text", spec__taskOptions={"problemType": "multi-label"}, field="spec.data.train[0].uri"),
     bad("B13", By.OPERATOR, "spec.data", {"train": [{"uri": "feedback://reviews"}]}, "applies only to task: text-classification with one label a text", spec__taskOptions={"problemType": "regression"}, field="spec.data.train[0].uri"),
+    bad("B13", By.OPERATOR, "spec.data", {"train": [{"uri": "feedback://reviews"}]}, "feedback is a text and its label, which applies only to task: text-classification", spec__task="question-answering", field="spec.data.train[0].uri"),
     bad("B13", By.OPERATOR, "spec.evaluation.compareWith.recent", [{"uri": "feedback://reviews"}], "feedback is a text and its label, which applies only to task: text-classification", spec__task="token-classification", spec__evaluation__compareWith__uri="pvc://a/b", field="spec.evaluation.compareWith.recent[0].uri"),
     bad_text("B21", "spec.data.train[0].window", "14", f.DURATION, spec__data__train=[{"uri": "feedback://reviews"}]),
     bad_text("B13", "spec.data.train[0].cutoff", "yesterday", f.MOMENT, spec__data__train=[{"uri": "feedback://reviews"}]),

@@ -33,7 +33,9 @@ class Inputs(ExportInputs):
 def logits(model: Any, *, task: str = "") -> torch.Tensor:
     """Return the logits of all tokens, or rows, that are no padding."""
     with torch.no_grad():
-        found = model.eval()(**inputs(task)).logits
+        output = model.eval()(**inputs(task))
+    is_of_spans = "start_logits" in output
+    found = torch.stack([output.start_logits, output.end_logits], dim=-1) if is_of_spans else output.logits
     return found[inputs()["attention_mask"].bool()] if found.ndim == 3 else found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.settings import SourceSettings
 
-Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll", "txt"]
+Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll", "squad", "txt"]
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -31,7 +32,7 @@ FORMATS: dict[str, Format] = {
     ".txt": "txt",
 }
 _ALLOWED = (
-    ".csv, .tsv, .jsonl, .ndjson, .json (one object a line), .parquet, .conll, .bio or .iob (a token and its tag a line), "
+    ".csv, .tsv, .jsonl, .ndjson, .json (one object a line, or a file of SQuAD), .parquet, .conll, .bio or .iob (a token and its tag a line), "
     ".txt (a text a line), or a folder written by datasets.save_to_disk"
 )
 _DESCRIPTIONS = frozenset({"dataset_infos.json", "dataset_info.json"})
@@ -40,6 +41,9 @@ _SYSTEM_FOLDERS = tuple(map(Path, ("/proc", "/sys", "/dev", "/etc", "/run/secret
 """A pod's token and settings lie there."""
 LFS_HINT = "run in the clone: git lfs pull"
 _DEFAULT_SPLIT = "train"
+_LOOKED_AT = 65_536
+_SQUAD = re.compile(rb'(\xef\xbb\xbf)?\s*\{.*"paragraphs"\s*:\s*\[', re.DOTALL)
+"""How a file of SQuAD begins: an object whose first paragraphs stand near its beginning."""
 _SEVERAL = 2
 _NO_LINKS = "put the files themselves there, or give the path that they have"
 
@@ -89,7 +93,14 @@ def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -
             raise DataError(f"{field}.uri: {file.name} lies outside of {source.uri}", hint=_NO_LINKS)
         if file.path.is_file() and is_lfs_pointer(file.path):
             raise DataError(f"{field}.uri: {file.name} is a Git LFS pointer, not the rows", hint=LFS_HINT)
-    return files
+    return [replace(file, format="squad") if _is_squad(file) else file for file in files]
+
+
+def _is_squad(file: DataFile) -> bool:
+    if file.path.suffix.lower() != ".json" or not file.path.is_file():
+        return False
+    with file.path.open("rb") as opened:
+        return _SQUAD.match(opened.read(_LOOKED_AT)) is not None
 
 
 def is_lfs_pointer(path: Path) -> bool:

@@ -14,7 +14,14 @@ PROMPTS = ("prefix", "prompt", "p-tuning")
 """Methods that train virtual tokens before each text. No weight of the base model could hold these: they are published as adapters alone."""
 ADAPTERS = ("lora", "ia3", *PROMPTS)
 """Methods whose trained weights lie beside those of the base model."""
-TASKS = ("text-classification", "token-classification", "text-generation", "fill-mask", "text2text-generation")
+TASKS = (
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "text-generation",
+    "text2text-generation",
+    "fill-mask",
+)
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 ZERO_STAGES = (0, 1, 2, 3)
 PRECISIONS = ("fp32", "bf16")
@@ -136,6 +143,21 @@ REFUSED: tuple[Refused, ...] = (
         reason="must not be prefix, prompt or p-tuning with task: text2text-generation: a prefix would reach the decoder alone, which has read the text already, and virtual tokens "
         "of the input are lost when a text is written token by token",
         advice="use method.type: lora, ia3, bitfit or full",
+    ),
+    Refused(
+        field="method.type",
+        methods=("prompt", "p-tuning"),
+        tasks=("question-answering",),
+        reason="must not be prompt or p-tuning with task: question-answering: the model would point at virtual tokens, too, and the places of answers would be off by as many",
+        advice="use method.type: prefix or lora",
+    ),
+    Refused(
+        field="task",
+        methods=METHODS,
+        tasks=("question-answering",),
+        families=("decoder",),
+        reason="question-answering does not work with a decoder: the first token says that there is no answer, and a decoder has read neither question nor context there",
+        advice="use an encoder such as bert, roberta, electra or deberta-v2",
     ),
     Refused(
         field="method.type",

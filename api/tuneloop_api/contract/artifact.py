@@ -67,6 +67,16 @@ class TargetScale(MessageModel):
     std: Annotated[float, Field(gt=0)]
 
 
+class AnswerSpans(MessageModel):
+    """How a model of question answering reads contexts and chooses answers."""
+
+    doc_stride: Annotated[int, Field(ge=0)]
+    """Tokens of the context that two neighbouring windows share, at most (`model_inputs.context_windows`)."""
+    max_answer_tokens: Annotated[int, Field(ge=1)]
+    null_threshold: float | None = None
+    """By how much, in nats, no answer must be likelier than the best answer to be given; chosen on the validation split. None: an answer is always given."""
+
+
 class AdapterBase(MessageModel):
     """The model that the adapter in `adapter/` belongs to."""
 
@@ -99,6 +109,8 @@ class Manifest(MessageModel):
     """None: the artifact has no adapter, or is of a release that did not say."""
     target_scale: TargetScale | None = None
     """None: the model answers no numbers. The answers need no scaling: the head holds it."""
+    answer_spans: AnswerSpans | None = None
+    """None: the model finds no answers in contexts."""
     _digest: str | None = PrivateAttr(default=None)
 
     @classmethod

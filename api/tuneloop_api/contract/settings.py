@@ -46,6 +46,9 @@ class ColumnSettings(SettingsBlock):
     completion: str = "completion"
     source: str = "source"
     target: str = "target"
+    context: str = "context"
+    question: str = "question"
+    answers: str = "answers"
 
 
 class LabelRuleSettings(SettingsBlock):
@@ -115,7 +118,16 @@ class DataSettings(SettingsBlock):
     validation: list[SourceSettings] | None = None
     test: list[SourceSettings] | None = None
     format: Literal[
-        "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion", "source-target"
+        "auto",
+        "text-label",
+        "text-labels",
+        "text-score",
+        "tokens-tags",
+        "squad",
+        "source-target",
+        "messages",
+        "prompt-completion",
+        "text",
     ] = "auto"
     validate_rows: ValidationSettings = ValidationSettings()
     split: SplitSettings = SplitSettings()
@@ -144,6 +156,10 @@ class TaskOptionSettings(SettingsBlock):
     """Most tokens that a target has, and that the model writes."""
     num_beams: int = 1
     """Beams of the search by which the model writes; 1: greedy."""
+    doc_stride: int = 128
+    """Tokens of the context that two neighbouring windows share, at most."""
+    max_answer_tokens: int = 30
+    no_answer: Literal["auto", "allowed", "forbidden"] = "auto"
 
 
 class MethodSettings(SettingsBlock):

@@ -1,6 +1,6 @@
 """The Hugging Face task API: `POST /` and `POST /predict`.
 
-A request is `{"inputs": text | [text, …], "parameters": {…}}`. A text is answered with the response of the task, a list of texts with a list of
+A request is `{"inputs": text | [text, …], "parameters": {…}}`; what stands for a text is the task's, such as a question with its context. A text is answered with the response of the task, a list of texts with a list of
 responses. Parameters and responses are the task's (`tuneloop_server.tasks`). Other fields are refused, except `options`: old clients of the
 hosted service send it to steer that service's cache, and it never changes an answer.
 An adapter is asked for in the address: `POST /predict?adapter=NAME`. Any client takes an address, and the copies that the comparator gets keep it.
@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from tuneloop_server.fields import check_known, invalid, wrong
-from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
+from tuneloop_server.protocols.json_body import json_object, require_texts
 from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 from tuneloop_server.protocols.tokens import feedback_headers
+from tuneloop_server.tasks.task import read_text
 from tuneloop_server.user_agent import COMPARATOR
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
     from tuneloop_server.lifecycle import ModelService
@@ -44,8 +47,8 @@ class HfRequest:
     """Without nulls, which stand for the default."""
 
 
-def read(body: bytes) -> HfRequest:
-    """Return what a request asks for. Raises RequestError: 400 if the body is not JSON, 422 naming the field that is wrong."""
+def read(body: bytes, *, read_input: Callable[[str, object], str] = read_text) -> HfRequest:
+    """Return what a request asks for. read_input: `Task.read_input`. Raises RequestError: 400 if the body is not JSON, 422 naming the field that is wrong."""
     document = json_object(body, example=_EXAMPLE)
     check_known(document, ("inputs", "parameters", "options"))
     if "inputs" not in document:
@@ -57,7 +60,7 @@ def read(body: bytes) -> HfRequest:
     if not isinstance(parameters, dict):
         raise wrong("parameters", parameters, 'expected an object, for example {"top_k": 2}')
     return HfRequest(
-        texts=_texts(inputs),
+        texts=_texts(inputs, read_input),
         is_list=isinstance(inputs, list),
         parameters={name: value for name, value in parameters.items() if value is not None},
     )
@@ -67,7 +70,7 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
     """Return what answers a body. Raises RequestError."""
     adapter = request.query_params.get(ADAPTER_PARAMETER) if request.scope["query_string"] else None
     name = service.names.require(adapter, field=ADAPTER_PARAMETER)
-    asked = read(body)
+    asked = read(body, read_input=service.task.read_input)
     parameters = service.task.read_parameters(asked.parameters)
     is_traffic = request.headers.get("user-agent") != COMPARATOR
     answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
@@ -81,10 +84,11 @@ def _routes(service: ModelService) -> list[Route]:
     return [Route(path, handler, methods=["POST"]) for path in HF_PATHS]
 
 
-def _texts(inputs: object) -> list[str]:
-    if isinstance(inputs, list):
-        return texts_of("inputs", inputs)
-    return [text_of("inputs", inputs, expected="expected a string or a list of strings")]
+def _texts(inputs: object, read_input: Callable[[str, object], str]) -> list[str]:
+    if not isinstance(inputs, list):
+        return [read_input("inputs", inputs)]
+    require_texts("inputs", inputs)
+    return [read_input(f"inputs[{index}]", value) for index, value in enumerate(inputs)]
 
 
 HF = WireProtocol(name=_NAME, routes=_routes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tuneloop_server.errors import RequestError
-from tuneloop_server.fields import invalid, wrong
+from tuneloop_server.fields import invalid, text_of, wrong
 
 
 def json_object(body: bytes, *, example: str) -> dict[str, object]:
@@ -22,25 +22,13 @@ def json_object(body: bytes, *, example: str) -> dict[str, object]:
     return document
 
 
-def text_of(field: str, value: object, *, expected: str = "expected a string") -> str:
-    """Return the value. Raises RequestError unless it is a string of Unicode characters."""
-    if not isinstance(value, str):
-        raise wrong(field, value, expected)
-    if not _is_unicode(value):
-        raise invalid(f"{field}: holds half of a surrogate pair, which is no character", field=field)
-    return value
-
-
 def texts_of(field: str, values: list[object]) -> list[str]:
     """Return the texts of a list, at least one. Raises RequestError naming the element that is wrong."""
-    if not values:
-        raise invalid(f"{field}: is an empty list; at least one text is needed", field=field)
+    require_texts(field, values)
     return [text_of(f"{field}[{index}]", value) for index, value in enumerate(values)]
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def require_texts(field: str, values: list[object]) -> None:
+    """Raise RequestError for an empty list."""
+    if not values:
+        raise invalid(f"{field}: is an empty list; at least one text is needed", field=field)

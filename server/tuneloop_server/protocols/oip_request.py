@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tuneloop_server.fields import check_known, choice, invalid, shown, wrong
-from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
+from tuneloop_server.fields import check_known, choice, invalid, shown, text_of, wrong
+from tuneloop_server.protocols.json_body import json_object, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tuneloop_server.errors import RequestError
-from tuneloop_server.fields import check_known, choice, invalid, wrong
-from tuneloop_server.protocols.json_body import json_object, text_of, texts_of
+from tuneloop_server.fields import check_known, choice, invalid, text_of, wrong
+from tuneloop_server.protocols.json_body import json_object, texts_of
 from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from tuneloop_server.errors import CannotServe
 from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.model import EmbeddingSupport
 from tuneloop_server.runtimes.padding import padding_of
+from tuneloop_server.runtimes.pair_tokenizer import tokenizer_of
 from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
@@ -151,10 +152,5 @@ def _load_checked(folder: Path, file: str, config: ServerConfig, manifest: Manif
     if _LOGITS not in sizes or (sizes[_LOGITS] not in {len(labels), None} and isinstance(sizes[_LOGITS], int)):
         raise ValueError(f"its outputs are {sizes}, expected is {_LOGITS} with {len(labels)} numbers")
     tokenizer = load_tokenizer(folder)
-    vocabulary = TextTokenizer(
-        tokenizer,
-        max_tokens=manifest.max_tokens,
-        needs_offsets=task.needs_offsets,
-        max_windows=config.batching.max_queue,
-    )
+    vocabulary = tokenizer_of(tokenizer, manifest, task, max_windows=config.batching.max_queue)
     return OnnxModel(session, tokenizer, vocabulary=vocabulary)

@@ -54,6 +54,9 @@ def load_tokenizer(folder: Path) -> transformers.PreTrainedTokenizerFast:
 class TextTokenizer:
     """A fast tokenizer that cuts texts at the model's limit. Safe to use from several threads at the same time."""
 
+    reads_pairs = False
+    """Whether it reads questions with their contexts."""
+
     def __init__(
         self,
         tokenizer: transformers.PreTrainedTokenizerFast,

@@ -150,9 +150,7 @@ def load_adapters(
     """
     prepare_torch()
     device = device_of(config.gpus)
-    tokenizers = SharedTokenizers(
-        needs_offsets=task.needs_offsets, reads_masks=task.answers_at_masks, max_windows=config.batching.max_queue
-    )
+    tokenizers = SharedTokenizers(task=task, max_windows=config.batching.max_queue)
     base = _base_model(config, manifest, adapters, task, tokenizers)
     model, loaded = _with_adapters(base.model, adapters, absent=base.absent, tokenizers=tokenizers)
     place(model.get_base_model(), device)

@@ -18,14 +18,16 @@ from transformers import AutoConfig
 from tuneloop_api.features.text_vectors import noting
 from tuneloop_server.artifact import link_checked_model
 from tuneloop_server.load_errors import cannot_load, require_numbers
+from tuneloop_server.model import EmbeddingSupport
 from tuneloop_server.runtimes.devices import device_of, place
 from tuneloop_server.runtimes.embedding import embedding_support, embeddings_of
 from tuneloop_server.runtimes.freed_memory import keep_freed_memory
 from tuneloop_server.runtimes.mask_head import MaskHead
 from tuneloop_server.runtimes.padding import padding_of
+from tuneloop_server.runtimes.pair_tokenizer import tokenizer_of
 from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
-from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
+from tuneloop_server.runtimes.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
-    from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Logits, Output, Projected
+    from tuneloop_server.model import Embedding, Encoded, Logits, Output, Projected
+    from tuneloop_server.runtimes.tokenizer import TextTokenizer
     from tuneloop_server.tasks.task import Task
 
 UNREADABLE = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError, MemoryError)
@@ -65,6 +68,8 @@ class TorchModel:
     @cached_property
     def embeddings(self) -> EmbeddingSupport:
         """Whether the model makes embeddings. It is tried when it is asked for the first time."""
+        if self.vocabulary.reads_pairs:
+            return EmbeddingSupport(refusal="a model of questions and their contexts makes no embeddings of texts")
         ((window,),) = self.encode(["warm up"])
         with torch.inference_mode():
             return embedding_support(self._model, window.ids)
@@ -116,8 +121,7 @@ class TorchModel:
             return self._forward(inputs), last.vectors(inputs["attention_mask"])
 
     def _forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits: torch.Tensor = self._model(**inputs).logits if self._masks is None else self._masks.logits(inputs)
-        return logits
+        return head_values(self._model(**inputs)) if self._masks is None else self._masks.logits(inputs)
 
     def _by_window(self, logits: NDArray[np.float32], batch: Sequence[Encoded]) -> list[Logits]:
         if self._masks is None:
@@ -128,6 +132,14 @@ class TorchModel:
     def _padded(self, batch: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         device = self._model.device
         return {name: torch.from_numpy(array).to(device) for name, array in self._padding.padded(batch).items()}
+
+
+def head_values(output: Any) -> torch.Tensor:
+    """Return the logits of a model's output, with the labels in the last dimension: where it has an output for starts and another for ends, [B, T, 2]."""
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: torch.Tensor = output.logits
+    return logits
 
 
 def load(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchModel:
@@ -178,13 +190,7 @@ def _load_checked(
     require_labels(model.config, manifest)
     tokenizer = load_tokenizer(folder)
     place(model.eval(), device)
-    vocabulary = TextTokenizer(
-        tokenizer,
-        max_tokens=manifest.max_tokens,
-        needs_offsets=task.needs_offsets,
-        reads_masks=task.answers_at_masks,
-        max_windows=max_windows,
-    )
+    vocabulary = tokenizer_of(tokenizer, manifest, task, max_windows=max_windows)
     return TorchModel(model, tokenizer, vocabulary=vocabulary)
 
 

@@ -9,6 +9,7 @@ from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.tasks.fill_mask import FILL_MASK
 from tuneloop_server.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
+from tuneloop_server.tasks.question_answering import QUESTION_ANSWERING
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_server.tasks.text_regression import TEXT_REGRESSION
 from tuneloop_server.tasks.token_classification import TOKEN_CLASSIFICATION
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 
 TASKS: dict[str, Task[Any]] = {
     task.name: task
-    for task in (TEXT_CLASSIFICATION, MULTI_LABEL_CLASSIFICATION, TEXT_REGRESSION, TOKEN_CLASSIFICATION, FILL_MASK)
+    for task in (
+        TEXT_CLASSIFICATION,
+        MULTI_LABEL_CLASSIFICATION,
+        TEXT_REGRESSION,
+        TOKEN_CLASSIFICATION,
+        QUESTION_ANSWERING,
+        FILL_MASK,
+    )
 }
 """By the task of the artifact: a Hugging Face task id, and perhaps a problem type."""
 

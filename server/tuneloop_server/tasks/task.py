@@ -10,9 +10,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from tuneloop_server.fields import text_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tuneloop_api.contract.artifact import AnswerSpans
     from tuneloop_api.features.task_features import TaskFeatures, Values
     from tuneloop_server.answers.answer_format import AnswerFormat
     from tuneloop_server.model import Encoded, Vocabulary, Window
@@ -29,6 +32,8 @@ class ModelFacts:
     temperature: float
     """Logits are divided by it for calibrated confidence."""
     vocabulary: Vocabulary
+    answer_spans: AnswerSpans | None = None
+    """How answers are chosen; None: the artifact does not say, or the task has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,11 @@ JSON_TENSOR = OutputTensor(
 """The response for a text as JSON, the same as in the Hugging Face task API."""
 
 
+def read_text(field: str, value: object) -> str:
+    """Return a text as it was sent. Raises RequestError unless it is one."""
+    return text_of(field, value, expected="expected a string or a list of strings")
+
+
 def one_window(_: object) -> None:
     """Cut long texts: a text is one window."""
 
@@ -105,6 +115,10 @@ class Task(Generic[Parameters]):
     """Whether the model answers at the mask tokens of a text alone, which are read as such: the logits are those of its mask tokens, [masks, size of the vocabulary]."""
     refusal: Callable[[Encoded, Vocabulary], str] = no_refusal
     """(first window of a text, vocabulary) → why the text cannot be answered, as the part of a sentence behind the text; empty if it can."""
+    reads_pairs: bool = False
+    """Whether a text is a question in its first line and a context behind it, which the model reads as a pair, in windows (`runtimes.pair_tokenizer`)."""
+    read_input: Callable[[str, object], str] = read_text
+    """(field, what a client sends in the Hugging Face task API for one text) → the text. Raises RequestError naming the field."""
     read_parameters: Callable[[Mapping[str, object]], Parameters]
     """Hugging Face's `parameters`, without nulls → parameters. Raises RequestError naming the field that is wrong."""
     stride: Callable[[Parameters], int | None] = one_window

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from app_clients import app_client, wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_process import configuration
+from tiny_readers import tiny_reader
 
 from tuneloop_server.runtimes import RUNTIMES
 from tuneloop_server.tasks import TASKS
@@ -22,9 +24,22 @@ ANY_TEXT = st.text() | st.lists(st.sampled_from(["a ", "\ud800", "\0", "é"]), m
 """`st.text` alone makes no halves of surrogate pairs, which a JSON document can hold."""
 TEXTS = ANY_TEXT | st.lists(ANY_TEXT, min_size=1, max_size=4)
 PARAMETERS = st.dictionaries(
-    st.sampled_from(["top_k", "function_to_apply", "aggregation_strategy", "stride", "ignore_labels", "x"]),
+    st.sampled_from(
+        [
+            "top_k",
+            "function_to_apply",
+            "aggregation_strategy",
+            "stride",
+            "ignore_labels",
+            "doc_stride",
+            "max_answer_len",
+            "handle_impossible_answer",
+            "x",
+        ]
+    ),
     st.integers(-1, 5) | st.sampled_from(["none", "sigmoid", "first"]) | JSON,
 )
+QUESTIONS = st.fixed_dictionaries({"question": ANY_TEXT, "context": ANY_TEXT | st.just("so Denver " * 40)})
 TENSORS = st.lists(ANY_TEXT, min_size=1, max_size=3).flatmap(
     lambda data: st.fixed_dictionaries(
         {
@@ -39,7 +54,10 @@ OUTPUTS = st.lists(
     st.fixed_dictionaries({"name": st.sampled_from(["label", "score", "scores", "response", "x"])}), max_size=3
 )
 DOCUMENTS = {
-    "/": st.fixed_dictionaries({"inputs": TEXTS | JSON}, optional={"parameters": PARAMETERS | JSON}),
+    "/": st.fixed_dictionaries(
+        {"inputs": TEXTS | QUESTIONS | st.lists(QUESTIONS, max_size=3) | JSON},
+        optional={"parameters": PARAMETERS | JSON},
+    ),
     "/v1/embeddings": st.fixed_dictionaries(
         {"input": TEXTS | JSON},
         optional={"encoding_format": st.sampled_from(["float", "base64"]) | JSON, "dimensions": st.just(16) | JSON},
@@ -53,8 +71,11 @@ DOCUMENTS = {
 
 
 @pytest.fixture(scope="module", params=TASKS)
-def client(request, artifact, tagger_artifact):
+def client(request, artifact, tagger_artifact, tmp_path_factory):
     served = tagger_artifact if request.param == "token-classification" else artifact
+    if request.param == "question-answering":
+        folder = tmp_path_factory.mktemp("reader")
+        served = SimpleNamespace(folder=folder, manifest=tiny_reader(folder, "bert"))
     config = configuration(served.folder)
     task, runtime = TASKS[request.param], RUNTIMES["torch"]
     with app_client(config, served.manifest, task=task, runtime=runtime) as client:

@@ -214,6 +214,21 @@ BROKEN_RULES = [
         ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
     )),
     *((FineTuneJob, {"task": "fill-mask", "method": {"type": method}, "output": {"mergeAdapter": False}}, "spec.method.type: Forbidden: must not be prefix, prompt or p-tuning with task: fill-mask") for method in ("prefix", "prompt", "p-tuning")),
+    *((FineTuneJob, {"taskOptions": {option: value}}, f"spec.taskOptions.{option}: Forbidden: applies only to task: question-answering") for option, value in (("docStride", 64), ("maxAnswerTokens", 15), ("noAnswer", "allowed"))),
+    *((FineTuneJob, {"task": "question-answering"} | given, f"spec.{field}: Forbidden: {why}") for given, field, why in (
+        ({"training": {"bestMetric": "accuracy"}}, "training.bestMetric", "must be a metric of the task"),
+        ({"training": {"earlyStopping": {"metric": "span_f1"}}}, "training.earlyStopping.metric", "must be a metric of the task"),
+        ({"method": {"type": "prompt"}, "output": {"mergeAdapter": False}}, "method.type", "must not be prompt or p-tuning with task: question-answering"),
+        *((given, field, "cannot be combined with task: question-answering") for given, field in (
+            ({"training": {"labelSmoothing": 0.1}}, "training.labelSmoothing"),
+            ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify"),
+            ({"data": {"train": [TRAIN | {"labelRule": {"above": 0, "names": ["a", "b"]}}]}}, "data"),
+            ({"data": {"train": [TRAIN], "allowMissingClasses": True}}, "data.allowMissingClasses"),
+            ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
+            ({"output": {"formats": ["onnx"]}}, "output.formats"),
+            ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
+        )),
+    )),
     *((FineTuneJob, given, "spec.training.bestMetric: Forbidden: must be a metric of the problem type") for given in (
         {"training": {"bestMetric": "rmse"}}, {"training": {"bestMetric": "micro_f1"}}, {"training": {"bestMetric": "weighted_f1"}})),
     (FineTuneJob, {"task": "token-classification", "training": {"bestMetric": "mcc"}}, "spec.training.bestMetric: Forbidden: must be a metric of the task"),

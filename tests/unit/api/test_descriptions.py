@@ -25,6 +25,8 @@ NEEDS: dict[str, Node] = {
     "spec.scheduling.shrinkAfter": {"spec.scheduling.minNodes": 1},
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
     "spec.method.freeze": {"spec.method.type": "full"},
+    "spec.taskOptions.docStride": {"spec.task": "question-answering"},
+    "spec.taskOptions.maxAnswerTokens": {"spec.task": "question-answering"},
     "spec.method.virtualTokens": {"spec.method.type": "prefix", "spec.output.mergeAdapter": False},
     "spec.model.digest": {"spec.model.uri": "pvc://models/a"},
     **{

@@ -28,7 +28,13 @@ def test_an_example_is_valid(manifest: dict) -> None:
 
 def test_there_is_an_example_of_every_task() -> None:
     tasks = {param.values[0]["spec"].get("task") for param in MANIFESTS}
-    assert tasks >= {"text-classification", "token-classification", "fill-mask", "text2text-generation"}
+    assert tasks >= {
+        "text-classification",
+        "token-classification",
+        "question-answering",
+        "text2text-generation",
+        "fill-mask",
+    }
 
 
 def test_there_is_an_example_of_every_problem_type() -> None:

@@ -187,6 +187,7 @@ TOKENS = {"task": "token-classification"}
 WRITING = {"task": "text2text-generation"}
 SEVERAL: Given = {"taskOptions": {"problemType": "multi-label"}}
 NUMBERS: Given = {"taskOptions": {"problemType": "regression"}}
+ANSWERS: Given = {"task": "question-answering"}
 OF_TEXTS, OF_TOKENS, OF_ALL = ("macro_f1", "mcc"), ("span_f1", "span_precision", "span_recall"), ("loss", "accuracy")
 OF_LANGUAGE = ("perplexity", "bits_per_byte")
 READ = {"uri": "pvc://models/reviews.csv"}
@@ -375,6 +376,49 @@ SPECS: list[tuple[Given, list[str]]] = [
             ("prompt", ["method.type"]),
             ("p-tuning", ["method.type"]),
         )
+    ),
+    (ANSWERS, []),
+    (ANSWERS | {"taskOptions": {"docStride": 0, "maxAnswerTokens": 1, "noAnswer": "auto"}}, []),
+    *(
+        ({"task": task, "taskOptions": {option: value}}, [f"taskOptions.{option}"])
+        for task in ("text-classification", "token-classification")
+        for option, value in (("docStride", 0), ("maxAnswerTokens", 30), ("noAnswer", "auto"))
+    ),
+    *(
+        (ANSWERS | {"taskOptions": {"docStride": value}}, wrong)
+        for value, wrong in ((4096, []), (4097, ["taskOptions.docStride"]), (-1, ["taskOptions.docStride"]))
+    ),
+    *(
+        (ANSWERS | {"taskOptions": {"maxAnswerTokens": value}}, wrong)
+        for value, wrong in ((1024, []), (1025, ["taskOptions.maxAnswerTokens"]), (0, ["taskOptions.maxAnswerTokens"]))
+    ),
+    (ANSWERS | {"taskOptions": {"noAnswer": "maybe"}}, ["taskOptions.noAnswer"]),
+    *(
+        (ANSWERS | {"training": {"bestMetric": metric, "earlyStopping": {"metric": metric}}}, [])
+        for metric in ("loss", "exact_match", "f1")
+    ),
+    (ANSWERS | {"training": {"bestMetric": "accuracy"}}, ["training.bestMetric"]),
+    (ANSWERS | {"training": {"earlyStopping": {"metric": "accuracy"}}}, ["training.earlyStopping.metric"]),
+    (ANSWERS | {"training": {"bestMetric": "macro_f1"}}, ["training.bestMetric"]),
+    ({"training": {"bestMetric": "exact_match"}}, ["training.bestMetric"]),
+    ({"training": {"bestMetric": "f1"}} | TOKENS, ["training.bestMetric"]),
+    (ANSWERS | {"training": {"labelSmoothing": 0}}, []),
+    (ANSWERS | {"training": {"labelSmoothing": 0.01}}, ["training.labelSmoothing"]),
+    (ANSWERS | {"data": {"train": [READ], "split": {"method": "random"}}}, []),
+    (ANSWERS | {"data": {"train": [READ], "split": {"stratify": True, "method": "random"}}}, ["data.split.stratify"]),
+    *(
+        (ANSWERS | {"data": {"train": [READ]} | {name: [READ, RULED]}}, ["data"])
+        for name in ("train", "validation", "test")
+    ),
+    (ANSWERS | {"data": {"train": [READ], "allowMissingClasses": True}}, ["data.allowMissingClasses"]),
+    (ANSWERS | {"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, ["model.labels"]),
+    (ANSWERS | {"output": {"formats": ["safetensors"]}}, []),
+    *((ANSWERS | {"output": {"formats": ["safetensors", name]}}, ["output.formats"]) for name in ("onnx", "onnx-int8")),
+    (ANSWERS | COMPARED, ["evaluation.compareWith"]),
+    (ANSWERS | {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}}, []),
+    *(
+        (ANSWERS | {"method": {"type": method}, "output": {"mergeAdapter": False}}, ["method.type"])
+        for method in ("prompt", "p-tuning")
     ),
     ({"data": {"train": [RULED]}, "training": {"labelSmoothing": 0.1, "bestMetric": "mcc"}}, []),
     ({"training": {"bestMetric": "micro_f1"}}, ["training.bestMetric"]),

@@ -26,6 +26,11 @@ _MENDING = {
     BadReason.NO_ASSISTANT: 'give each conversation an answer, {"role": "assistant", "content": …}; for texts without answers set data.format: text',
     BadReason.EMPTY_COMPLETION: "give each prompt the text that follows it; for texts alone set data.format: text",
     BadReason.LONG_TARGET: "set taskOptions.maxTargetTokens to at least what the longest target has, or shorten the targets",
+    BadReason.MISSING_ANSWERS: 'give each question its answers, and one without an answer empty lists: {"text": [], "answer_start": []}',
+    BadReason.NOT_ANSWERS: 'give each question its answers as {"text": ["Denver"], "answer_start": [17]}',
+    BadReason.ANSWER_OUTSIDE: "answer_start counts the characters of the context from 0; mend these rows",
+    BadReason.OTHER_ANSWER: "answer_start counts characters (Unicode code points, not bytes) of the context from 0; mend these rows",
+    BadReason.NO_ANSWER: "leave taskOptions.noAnswer out, so that the model learns to give no answer",
     BadReason.TOO_LONG: "shorten these texts, or write one row a line",
 }
 _OF_ALL_ROWS = frozenset(
@@ -33,6 +38,7 @@ _OF_ALL_ROWS = frozenset(
         BadReason.NOT_A_LABEL,
         BadReason.NOT_A_LIST,
         BadReason.NOT_A_SCORE,
+        BadReason.NOT_ANSWERS,
         BadReason.NOT_MESSAGES,
         BadReason.NO_ASSISTANT,
         BadReason.EMPTY_COMPLETION,

@@ -23,6 +23,7 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
         *_missing_classes(report),
         *_alike_labels(report),
         *_numbers(report),
+        *_windows(report),
     ]
 
 
@@ -109,6 +110,15 @@ def _numbers(report: Mapping[str, Any]) -> Iterator[str]:
     facts = _facts(report, "label-ids")
     if facts.get("numbers"):
         yield f"the labels are {facts['classes']:,} numbers, each of them a class: labelRule in the source makes two classes of them"
+
+
+def _windows(report: Mapping[str, Any]) -> Iterator[str]:
+    windows, rows = report.get("tokens", {}).get("windows"), report.get("rows", {})
+    if windows and sum(windows.values()) > sum(rows.values()):
+        yield (
+            f"{sum(rows.values()):,} rows are read in {sum(windows.values()):,} windows of at most {report['tokens']['max']:,} tokens (data.maxTokens): "
+            "batches, epochs and the loss count windows, metrics count rows"
+        )
 
 
 def _facts(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -132,6 +132,8 @@ def build_dataset(inputs: Inputs, *, folder: Path, uid: str, progress: PreparePr
         encoded, max_tokens, written = _write(
             inputs, rows.table, encoder, folder=draft, part=progress.part, bad=rows.collected.bad
         )
+        if inputs.task.check_rows is not None:
+            inputs.task.check_rows({name: split.row_columns for name, split in encoded.items()})
         report = data_report(
             collected=rows.collected,
             facts=rows.facts,
@@ -185,6 +187,7 @@ def encoder_of(inputs: Inputs, *, labels: Sequence[str]) -> RowEncoder:
         label_ids={label: index for index, label in enumerate(labels)},
         limit=inputs.model.max_tokens,
         longest_target=generation.max_tokens if (generation := inputs.task.generation) else None,
+        in_windows=inputs.task.windows is not None,
     )
 
 
@@ -212,7 +215,7 @@ def _write(
         written = write_splits(
             table,
             encoded,
-            tokenizer=encoder.tokenizer,
+            cut=_cut(inputs, encoder, max_tokens=max_tokens),
             max_tokens=max_tokens,
             with_targets=inputs.task.with_targets or (lambda row, _: row),
             as_trained=_as_trained(inputs, labels=list(encoder.label_ids)),
@@ -222,6 +225,14 @@ def _write(
         table.contents.unlink()
         _copy_tokenizer(inputs.model.path, folder / TOKENIZER)
     return encoded, max_tokens, written
+
+
+def _cut(inputs: Inputs, encoder: RowEncoder, *, max_tokens: int) -> Callable[[EncodedRow], list[EncodedRow]]:
+    """Return what makes a whole row fit into the model: its windows, where the task has them, else the row without its end."""
+    windows = inputs.task.windows
+    if windows is None:
+        return lambda row: [encoder.tokenizer.cut(row, max_tokens)]
+    return lambda row: windows(row, max_tokens)
 
 
 def _numbers(encoded: Mapping[str, EncodedSplit]) -> dict[str, NDArray[np.float64]]:

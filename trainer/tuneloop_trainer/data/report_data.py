@@ -43,12 +43,15 @@ def data_report(
     apart = facts[keep_splits_apart.STEP.name]
     report = {
         "version": 2,
-        "rows": {name: files.rows for name, files in written.files.items()},
+        "rows": {name: files.source_rows for name, files in written.files.items()},
         **rows_report(collected=collected, table=written.table, facts=facts, steps=steps),
         "leakage": _leakage({name: found for name, found in apart.items() if name != "acrossSplits"}),
         "tokens": {
             "max": max_tokens,
-            "truncated": {name: int((values > max_tokens).sum()) for name, values in lengths.items()},
+            "truncated": {
+                name: 0 if written.windows else int((values > max_tokens).sum()) for name, values in lengths.items()
+            },
+            **({"windows": written.windows} if written.windows else {}),
             "withoutTarget": written.without_target,
             "percentiles": {name: _percentiles(values) for name, values in lengths.items()},
         },

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tuneloop_trainer.tasks.task import Row
 
 KEY_BYTES = 16
+_NOUNS = {"parquet": "row", "arrow": "row", "squad": "question"}
 OUT, TRAIN, VALIDATION, TEST = -1, 0, 1, 2
 """Indexes into `SPLITS`; OUT: the row is left out."""
 
@@ -146,8 +147,8 @@ class TableBuilder:
 
 
 def place_of(file: DataFile, number: int) -> str:
-    """Return `FILE line N` or, for tables, `FILE row N`."""
-    return f"{file.name} {'row' if file.format in {'parquet', 'arrow'} else 'line'} {number}"
+    """Return `FILE line N` or, for tables, `FILE row N`, or for documents of SQuAD `FILE question N`."""
+    return f"{file.name} {_NOUNS.get(file.format, 'line')} {number}"
 
 
 def _keys(data: bytearray) -> NDArray[np.void]:

@@ -101,6 +101,8 @@ class RowEncoder:
     """Longest input of the model."""
     longest_target: int | None = None
     """Most tokens of a text that the model is to write; None: it writes none."""
+    in_windows: bool = False
+    """Long rows are read in windows, so that none of their tokens is cut off."""
 
     def encode(self, rows: Sequence[Row]) -> list[EncodedRow]:
         """Return whole rows as tokens. Raises ModelAccessError if an id has no embedding."""
@@ -140,7 +142,8 @@ def tokenize(
                 if (problem := _problem_of_target(row, encoded, most=encoder.longest_target)) is not None:
                     leave_out(first + int(index), problem)
                     continue
-                short = encoded if encoder.limit is None else encoder.tokenizer.cut(encoded, encoder.limit)
+                is_whole = encoder.limit is None or encoder.in_windows
+                short = encoded if is_whole else encoder.tokenizer.cut(encoded, encoder.limit or length)
                 writers[splits[index]].add(short, length=length)
             first += len(batch)
             progress(first / len(table.row_ids))

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Self
 from tuneloop_trainer.data.row_table import OUT, TRAIN
 from tuneloop_trainer.data.steps.exact_duplicates import equal_ids
 from tuneloop_trainer.dataset.shard_writer import RowWriter, ShardWriter, count_targets
-from tuneloop_trainer.dataset.shards import GROUPS
+from tuneloop_trainer.dataset.shards import GROUPS, WINDOW
 from tuneloop_trainer.dataset.splits import SPLITS
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tuneloop_trainer.data.encoded import EncodedSplit
     from tuneloop_trainer.data.row_table import RowTable
-    from tuneloop_trainer.data.tokenize import TextTokenizer
     from tuneloop_trainer.dataset.shards import SplitFiles
     from tuneloop_trainer.tasks.task import EncodedRow, Row
 
@@ -33,20 +32,25 @@ class WrittenSplits:
     """The rows that were written; those without a target are left out."""
     without_target: dict[str, int]
     """Rows whose targets all fell to the cut, by split. They teach nothing, and nothing of them can be measured: they are left out."""
+    windows: dict[str, int]
+    """Windows in which the rows are read, by split; empty where long rows are cut."""
 
 
 def write_splits(
     table: RowTable,
     encoded: Mapping[str, EncodedSplit],
     *,
-    tokenizer: TextTokenizer,
+    cut: Callable[[EncodedRow], list[EncodedRow]],
     max_tokens: int,
     with_targets: Callable[[EncodedRow, int], EncodedRow],
     as_trained: Callable[[EncodedRow], EncodedRow],
     folder: Path,
     progress: Callable[[float], None],
 ) -> WrittenSplits:
-    """Cut every row to `max_tokens` and write it; the files of encoded rows are deleted. with_targets: `Task.with_targets`. as_trained: changes the rows of the training split after the cut.
+    """Cut every row and write it; the files of encoded rows are deleted.
+
+    cut: a row → the row with at most `max_tokens` tokens, or its windows of at most so many; none: it cannot be read. with_targets: `Task.with_targets`.
+    as_trained: changes the rows of the training split after the cut.
 
     Raises DataError if no row of a split is left.
     """
@@ -61,13 +65,13 @@ def write_splits(
                 if (split := int(table.splits[index])) == OUT:
                     continue
                 row_id = int(table.row_ids[index])
-                cut = with_targets(tokenizer.cut(next(rows_of_split[split]), max_tokens), row_id)
+                parts = [with_targets(part, row_id) for part in cut(next(rows_of_split[split]))]
                 if split == TRAIN:
-                    cut = as_trained(cut)
+                    parts = list(map(as_trained, parts))
                 if groups is not None:
-                    cut = replace(cut, row_columns={**cut.row_columns, GROUPS: int(groups[index])})
-                if count_targets(cut.token_columns, cut.sequences):
-                    writers[split].add(row, cut, row_id=row_id)
+                    parts = [_in_group(part, int(groups[index])) for part in parts]
+                if parts and all(count_targets(part.token_columns, part.sequences) for part in parts):
+                    writers[split].add(row, parts, row_id=row_id)
                 else:
                     splits[index] = OUT
             for writer in writers:
@@ -77,13 +81,18 @@ def write_splits(
         files = {name: writer.finish() for name, writer in zip(SPLITS, writers, strict=True)}
     for name in SPLITS:
         encoded[name].delete()
-    left_out = {name: len(encoded[name].lengths) - files[name].rows for name in SPLITS}
+    left_out = {name: len(encoded[name].lengths) - files[name].source_rows for name in SPLITS}
     if (empty := next((name for name in SPLITS if files[name].rows == 0), None)) is not None:
         raise DataError(
             f"data.maxTokens: {max_tokens} tokens hold nothing to learn of any row of the {empty} split",
             hint="set data.maxTokens higher",
         )
-    return WrittenSplits(files=files, table=replace(table, splits=splits), without_target=left_out)
+    windows = {name: of_split.rows for name, of_split in files.items() if WINDOW in of_split.row_columns}
+    return WrittenSplits(files=files, table=replace(table, splits=splits), without_target=left_out, windows=windows)
+
+
+def _in_group(row: EncodedRow, group: int) -> EncodedRow:
+    return replace(row, row_columns={**row.row_columns, GROUPS: group})
 
 
 class _SplitWriter:
@@ -100,16 +109,17 @@ class _SplitWriter:
     def __exit__(self, *_: object) -> None:
         self._rows.close()
 
-    def add(self, row: Row, encoded: EncodedRow, *, row_id: int) -> None:
-        """Append a row."""
+    def add(self, row: Row, parts: Sequence[EncodedRow], *, row_id: int) -> None:
+        """Append a row, with its tokens in one part, or in a part for each window."""
         self._batch.append((row_id, row))
-        self._shards.add(
-            ids=encoded.input_ids,
-            row=row_id,
-            row_columns=encoded.row_columns,
-            token_columns=encoded.token_columns,
-            sequences=encoded.sequences,
-        )
+        for part in parts:
+            self._shards.add(
+                ids=part.input_ids,
+                row=row_id,
+                row_columns=part.row_columns,
+                token_columns=part.token_columns,
+                sequences=part.sequences,
+            )
 
     def end_batch(self) -> None:
         """Write the rows that came since the last batch."""

@@ -40,6 +40,8 @@ LABELS = "labels"
 """Name of the column that the loss compares with: a row column, a token column or a sequence, as the task decides."""
 GROUPS = "groups"
 """Row column: which rows belong together by `data.split.groupBy`; only where the spec gives it."""
+WINDOW = "window"
+"""Row column: the place of a window in its row, from 0; only where the task reads long rows in several windows. What a shard calls a row is a window then."""
 IGNORED = -100
 """Value of the token column `labels` where a token is no target."""
 ROW_ID = "row"
@@ -71,6 +73,7 @@ class SplitFiles(MessageModel):
     """One split: its files in reading order."""
 
     rows: int
+    """Where long rows are read in windows: how many windows."""
     tokens: int
     """Tokens after the cut to `max_tokens`, special tokens included."""
     row_columns: list[str] = Field(default=[])
@@ -81,6 +84,11 @@ class SplitFiles(MessageModel):
     """Names of the further sequences of each row."""
     shards: list[Shard]
     texts: list[TextFile]
+
+    @property
+    def source_rows(self) -> int:
+        """How many rows were read, however many windows they make."""
+        return sum(text.rows for text in self.texts)
 
 
 class TokenizerFacts(MessageModel):
@@ -125,9 +133,14 @@ class DatasetManifest(MessageModel):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizedSplit:
-    """The rows of one split, in reading order; N rows. Values of tokens stay on disk until they are asked for."""
+    """The rows of one split, in reading order; N rows. Values of tokens stay on disk until they are asked for.
+
+    Where the task reads long rows in windows, N counts windows, and those of a row stand together (`WINDOW`).
+    """
 
     name: str
+    folder: Path | None = None
+    """Of the prepared data set; None: the rows are in none."""
     lengths: NDArray[np.int64]
     """Tokens of each row, int64 [N]."""
     rows: NDArray[np.int64]
@@ -162,6 +175,18 @@ class TokenizedSplit:
         """Return the values of a row's tokens, int32 [lengths[index]]: a read-only view of the file. Raises KeyError for an unknown name."""
         return self._of_row(self.token_columns[name], index)
 
+    @property
+    def first_windows(self) -> NDArray[np.int64]:
+        """Index of the first window of each row, int64 [rows]: all N, where a row is one window."""
+        return (
+            np.flatnonzero(self.row_columns[WINDOW] == 0) if WINDOW in self.row_columns else np.arange(len(self.rows))
+        )
+
+    @property
+    def row_of_window(self) -> NDArray[np.int64]:
+        """Place of each window's row among the rows of the split, int64 [N]."""
+        return np.searchsorted(self.first_windows, np.arange(len(self.rows)), side="right") - 1
+
     def row_column(self, name: str) -> NDArray[Any]:
         """Return the value of each row, int64 or float64 [N]. Raises KeyError for an unknown name."""
         return self.row_columns[name]
@@ -191,6 +216,7 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
     first_rows = np.cumsum([0, *(shard.rows for shard in files.shards)], dtype=np.int64)
     return TokenizedSplit(
         name=split,
+        folder=dataset,
         lengths=_joined([np.diff(shard.offsets) for shard in shards]),
         rows=_joined([shard.rows for shard in shards]),
         targets=_joined([shard.targets for shard in shards]),
@@ -208,7 +234,7 @@ def open_split(dataset: Path, split: str) -> TokenizedSplit:
 
 
 def read_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row id, row as its format names the columns) of a split, in the order of `open_split`. Raises PreparedDataLostError if a file is damaged."""
+    """Yield (row id, row as its format names the columns) of a split, in the order of `open_split`, each row once. Raises PreparedDataLostError if a file is damaged."""
     for file in _split_files(dataset, split).texts:
         path = dataset / file.file
         try:

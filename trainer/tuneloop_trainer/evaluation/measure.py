@@ -10,6 +10,7 @@ from tuneloop_api.contract.results import Measured
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tuneloop_api.contract.artifact import AnswerSpans
     from tuneloop_trainer.evaluation.intervals import Interval
     from tuneloop_trainer.evaluation.metrics import ClassScore, Integers
 
@@ -27,6 +28,8 @@ class Evaluation:
     """Fitted on the validation split, like nothing else; 1 where a fitted one is not shown to help."""
     calibration: str = "No temperature is fitted for this task."
     """Why the temperature is what it is, in a sentence."""
+    answer_spans: AnswerSpans | None = None
+    """How answers are chosen, with the threshold of the validation split; None: the task has no answers in contexts."""
 
 
 def measured(name: str, interval: Interval) -> Measured:

@@ -93,21 +93,23 @@ def _answer_values(inputs: ExportInputs, test: Predictions, chosen: NDArray[np.i
 def _text_values(inputs: ExportInputs, chosen: NDArray[np.int64]) -> Iterator[Values]:
     """Yield the features of the texts of these rows. What was cut is not kept: a row as long as a cut one is tokenized once more, whole."""
     dataset = Path(inputs.prepared.dataset_path)
-    most = inputs.prepared.resolved.max_tokens
+    most, is_cut = inputs.prepared.resolved.max_tokens, inputs.task.windows is None
     tokenizer = inputs.tokenizer()
     if inputs.task.reads_text_alone:
         tokenizer = read_as_text(tokenizer)
     count_unknown = counter_of(unknown_ids(tokenizer))
     split, wanted = open_split(dataset, SPLIT), set(chosen.tolist())
+    firsts = np.append(split.first_windows, len(split.rows))
     for index, (_, row) in enumerate(read_rows(dataset, SPLIT)):
         if index not in wanted:
             continue
-        text, tokens = inputs.task.text_of(row), split.tokens(index).tolist()
+        text, tokens = inputs.task.text_of(row), split.tokens(int(firsts[index])).tolist()
         yield text_values(
             characters=len(text),
             tokens=len(tokens),
             unknown=count_unknown(tokens),
-            truncated=len(tokens) >= most and _tokens_of_whole(inputs.task, row, tokenizer) > most,
+            truncated=firsts[index + 1] - firsts[index] > 1
+            or (is_cut and len(tokens) >= most and _tokens_of_whole(inputs.task, row, tokenizer) > most),
         )
 
 

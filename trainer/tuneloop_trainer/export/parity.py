@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from tuneloop_trainer.data.tokenize import wrap
-from tuneloop_trainer.dataset.shards import open_split, read_rows
+from tuneloop_trainer.dataset.shards import WINDOW, open_split, read_rows
 from tuneloop_trainer.errors import StageError, StorageError
 from tuneloop_trainer.export.rounding import TYPICAL, Differences, compare
 from tuneloop_trainer.models.tokenizer import load_tokenizer
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 ROWS = 96
 BATCH = 16
 CONFIG = "config.json"
+_UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
+"""What transformers calls two labels itself, and leaves out of the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,22 +73,27 @@ def sample(test: Predictions, *, task: Task, dataset: Path) -> Sample:
     Raises StorageError if predictions and data are not of the same rows.
     """
     split = open_split(dataset, "test")
-    if not (np.array_equal(split.rows, test.rows) and np.array_equal(task.target_labels(split), test.labels)):
+    if not (
+        np.array_equal(split.rows[split.first_windows], test.rows)
+        and np.array_equal(task.target_labels(split), test.labels)
+    ):
         raise StorageError(
             f"the test predictions are not of the test split in {dataset}: rows or labels differ",
             hint="the data set was replaced after training: run the job under another name",
         )
-    rows = len(split.rows)
+    rows, row_of_window = len(split.rows), split.row_of_window
     chosen = np.unique(np.linspace(0, rows - 1, min(ROWS, rows)).astype(np.int64))
-    wanted = set(chosen.tolist())
-    is_of_chosen = np.isin(test.row_of_target, chosen)
+    wanted = set(row_of_window[chosen].tolist())
+    contents = {row: content for row, (_, content) in enumerate(read_rows(dataset, "test")) if row in wanted}
+    window_of_line = np.repeat(np.arange(rows), task.lines_per_row(split))
+    is_of_chosen = np.isin(window_of_line, chosen)
     return Sample(
         task=task,
         split=split,
         chosen=chosen,
         fitted=task.on(open_split(dataset, "train")),
-        rows=[row for index, (_, row) in enumerate(read_rows(dataset, "test")) if index in wanted],
-        row_of_line=split.rows[test.row_of_target[is_of_chosen]],
+        rows=[contents[row] for row in row_of_window[chosen].tolist()],
+        row_of_line=split.rows[window_of_line[is_of_chosen]],
         labels=test.labels[is_of_chosen],
         measured=test.values[is_of_chosen],
     )
@@ -112,8 +119,8 @@ def check_parity(
     parts = []
     for start in range(0, len(expected.chosen), BATCH):
         rows = expected.chosen[start : start + BATCH]
-        read = _read(tokenizer, expected.rows[start : start + BATCH], task=expected.task)
-        _check_tokens(read, expected.split, rows, folder=folder)
+        found_tokens = _tokens(tokenizer, expected, start=start)
+        _check_tokens(found_tokens, expected.split, rows, folder=folder)
         parts.append(_kept(model, expected, rows, pad_token_id=tokenizer.pad_token_id))
     found = np.concatenate(parts)
     from_trained = compare(*expected.comparable(found, trained), precision="fp32")
@@ -123,11 +130,27 @@ def check_parity(
     return from_trained.largest
 
 
+def _tokens(tokenizer: Any, expected: Sample, *, start: int) -> list[list[int]]:
+    """Return the tokens that the published tokenizer makes of a batch of rows from `start` on, cut or in windows."""
+    task, rows = expected.task, expected.rows[start : start + BATCH]
+    if not task.reads_text_alone:
+        wrapped = wrap(tokenizer, vocabulary=len(tokenizer))
+        encoded = task.encode(tokenizer, rows, {})
+        return [wrapped.cut(row, tokenizer.model_max_length).input_ids.tolist() for row in encoded]
+    texts = [task.text_of(row) for row in rows]
+    if task.windows_of_text is None:
+        found: list[list[int]] = tokenizer(texts, truncation=True)["input_ids"]
+        return found
+    places = expected.split.row_column(WINDOW)[expected.chosen[start : start + BATCH]].tolist()
+    windows = [task.windows_of_text(tokenizer, text, tokenizer.model_max_length) for text in texts]
+    return [of_text[place].input_ids.tolist() for of_text, place in zip(windows, places, strict=True)]
+
+
 def check_labels(folder: Path, labels: Sequence[str]) -> None:
     """Raise StageError if the config in `folder` names other classes, or in another order. labels: none for a task without classes, whose config may name any."""
     if not labels:
         return
-    named = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("id2label") or {}
+    named = json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("id2label") or _UNNAMED
     found = [named.get(str(index)) for index in range(len(labels))]
     if found != list(labels) or len(named) != len(labels):
         raise StageError(
@@ -158,18 +181,8 @@ def _check_differences(found: Differences, expected: Sample, *, folder: Path, wh
     )
 
 
-def _read(tokenizer: Any, rows: Sequence[Row], *, task: Task) -> list[list[int]]:
-    """Return the tokens of rows, cut, as the published tokenizer makes them."""
-    if task.reads_text_alone:
-        read: list[list[int]] = tokenizer([task.text_of(row) for row in rows], truncation=True)["input_ids"]
-        return read
-    wrapped = wrap(tokenizer, vocabulary=len(tokenizer))
-    encoded = task.encode(tokenizer, rows, {})
-    return [wrapped.cut(row, tokenizer.model_max_length).input_ids.tolist() for row in encoded]
-
-
-def _check_tokens(read: list[list[int]], split: TokenizedSplit, rows: NDArray[np.int64], *, folder: Path) -> None:
-    for index, ids in zip(rows, read, strict=True):
+def _check_tokens(found: list[list[int]], split: TokenizedSplit, rows: NDArray[np.int64], *, folder: Path) -> None:
+    for index, ids in zip(rows, found, strict=True):
         expected = split.tokens(int(index)).tolist()
         if ids != expected:
             raise StageError(

@@ -69,10 +69,12 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
         validation=validation, test=test, labels=prepared.resolved.labels, bootstrap=bootstrap
     )
     LOG.info("calibration: %s", evaluation.calibration)
+    as_trained, decide = test, inputs.task.decide
+    test = as_trained if decide is None else decide(as_trained, evaluation)
     comparison = _compare(inputs, test=test, bootstrap=bootstrap, reporter=reporter)
     with draft(Path(config.paths.job_dir)) as folder:
         reporter.post(detail="building the model's files", fraction=0.5)
-        expected = sample(test, task=inputs.task, dataset=Path(inputs.prepared.dataset_path))
+        expected = sample(as_trained, task=inputs.task, dataset=Path(inputs.prepared.dataset_path))
         exporters, logits = write_files(folder, inputs, expected)
         reporter.post(detail="comparing the files with training", fraction=0.7)
         check_files(folder, exporters, inputs, expected=expected, trained=logits)
@@ -188,6 +190,7 @@ def _manifest(
         onnx=onnx,
         adapter_base=base,
         target_scale=scale,
+        answer_spans=evaluation.answer_spans,
     )
 
 

@@ -98,7 +98,7 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
         faked, most = _faked(model, dtype=_TYPES[precision]), longest or _NO_LIMIT_TOKENS
         kept, freed = _formulas(faked, longest=most, writes=writes)
         if settings.training.gradient_checkpointing == "always":
-            kept = _with_one_layer(faked, kept, longest=most)
+            kept = _with_one_layer(faked, kept, longest=most, writes=writes)
     return ModelShape(
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
@@ -179,11 +179,11 @@ def _formulas(model: nn.Module, *, longest: int, writes: bool) -> tuple[ByteForm
     return _formula(short, long, kept, kept_long), _formula(short, long, freed, freed_long)
 
 
-def _with_one_layer(model: Any, kept: ByteFormula, *, longest: int) -> ByteFormula:
+def _with_one_layer(model: Any, kept: ByteFormula, *, longest: int, writes: bool) -> ByteFormula:
     """Return what is kept, and the insides of one layer more, which the backward pass computes again. kept: between the layers. The model then keeps all."""
     layers = sum(isinstance(module, GradientCheckpointingLayer) for module in model.modules())
     model.activation_checkpointing_disable()
-    whole, _ = _formulas(model, longest=longest)
+    whole, _ = _formulas(model, longest=longest, writes=writes)
     return ByteFormula(
         per_token=kept.per_token + (whole.per_token - kept.per_token) / max(layers, 1),
         per_pair=kept.per_pair + (whole.per_pair - kept.per_pair) / max(layers, 1),

@@ -57,7 +57,8 @@ class PickedRows:
 def pick_rows(dataset: Path, *, task: Task, tokenizer: Any) -> PickedRows:
     """Return the longest row, the shortest, the shortest of each of a few labels, and a row whose text holds a special token, where there is one."""
     split = open_split(dataset, "train")
-    rows = [row for _, row in islice(read_rows(dataset, "train"), _LOOKED_AT)]
+    of_rows = [row for _, row in islice(read_rows(dataset, "train"), _LOOKED_AT)]
+    rows = [of_rows[row] for row in split.row_of_window.tolist() if row < len(of_rows)]
     texts = [task.text_of(row) for row in rows]
     lengths = split.lengths[: len(texts)]
     picked = {_longest(lengths), int(lengths.argmin())}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.tasks.fill_mask import FILL_MASK
 from tuneloop_trainer.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
+from tuneloop_trainer.tasks.question_answering import QUESTION_ANSWERING
 from tuneloop_trainer.tasks.text2text_generation import TEXT2TEXT_GENERATION
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_trainer.tasks.text_generation import TEXT_GENERATION
@@ -24,6 +25,7 @@ TASKS: dict[str, Task] = {
         MULTI_LABEL_CLASSIFICATION,
         TEXT_REGRESSION,
         TOKEN_CLASSIFICATION,
+        QUESTION_ANSWERING,
         TEXT_GENERATION,
         FILL_MASK,
         TEXT2TEXT_GENERATION,

@@ -150,6 +150,11 @@ class Measure:
     """As `Task.paired`; slices are in the primary metric."""
 
 
+def _logits(output: Any) -> Tensor:
+    logits: Tensor = output.logits
+    return logits
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What a task is. Fields are added here as more tasks need them; a task gives all of them."""
@@ -181,6 +186,12 @@ class Task:
     """(training row after the cut, class names) → the row with `taskOptions.labelAllTokens`; None: the task has no such option."""
     with_targets: Callable[[EncodedRow, int], EncodedRow] | None = None
     """(row after the cut, row id) → the row with its targets; None: `encode` has found them."""
+    windows: Callable[[EncodedRow, int], list[EncodedRow]] | None = None
+    """(whole row, most tokens) → the windows in which a long row is read, none if it cannot be read; None: long rows are cut. Windows have the row column `WINDOW`."""
+    windows_of_text: Callable[[Any, str, int], list[EncodedRow]] | None = None
+    """(fast tokenizer, what `text_of` returns, most tokens) → the windows of a text without targets; None: long rows are cut."""
+    check_rows: Callable[[Mapping[str, Mapping[str, NDArray[Any]]]], None] | None = None
+    """Row columns by split → nothing. Raises DataError if the rows lack what the task's options ask for."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
     collate_for_training: CollateForTraining | None = None
@@ -196,8 +207,12 @@ class Task:
     """Class names → K."""
     lines_per_row: Callable[[TokenizedSplit], NDArray[np.int64]] = _targets
     """Split → how many lines are kept of each row, [N]: as a rule as many as the row has targets."""
+    complete: Callable[[TokenizedSplit, NDArray[np.float32]], NDArray[np.float32]] | None = None
+    """(split, what was kept of it) → the values of its predictions, where these take the rows themselves; None: they are what was kept."""
     comparable: Callable[[NDArray[np.float32], NDArray[Any]], NDArray[np.float32]] = _unchanged
     """(what was kept, labels as `target_labels` has them) → the part that export compares with what training measured, in numbers that rounding changes as it changes logits."""
+    head_values: Callable[[Any], Tensor] = _logits
+    """Model output → what the head computes, with a number for each label of the model in the last dimension."""
     has_new_head: bool = True
     """Whether the task puts a head of its own on the pre-trained model; False: the model's own output layer is its head, and must be in its files."""
     prior_loss: Callable[[TokenizedSplit], float]
@@ -226,6 +241,8 @@ class Task:
     """Name of the baseline that the model is to beat."""
     rival_title: str
     """The same in words, for the model card."""
+    decide: Callable[[Predictions, Evaluation], Predictions] | None = None
+    """(test predictions, evaluation) → the predictions with the threshold that the validation split chose, as they are compared with baselines; None: there is none."""
     fit: Callable[[Task, TokenizedSplit], Task] | None = None
     """(task, training split) → the task with the scale of the split's numbers; None: the task takes nothing of the rows. See `on`."""
     generation: Generation | None = None

@@ -54,8 +54,12 @@ def predict(
                 values[_lines_of(share.rows, offsets)] = task.target_values(output, targets).float().cpu().numpy()
             beat()
     engine.model.train()
+    firsts = split.first_windows
     return Predictions(
-        values=summed_over_ranks(engine, values), labels=task.target_labels(split), rows=split.rows, offsets=offsets
+        values=summed_over_ranks(engine, values),
+        labels=task.target_labels(split),
+        rows=split.rows[firsts],
+        offsets=np.append(offsets[firsts], offsets[-1]),
     )
 
 

@@ -48,7 +48,7 @@ def predict_test(run: TrainingRun, *, beat: Callable[[], None]) -> Predictions:
 
 def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> Predictions:
     """Return the current weights' predictions for a split; collective, the same on all ranks."""
-    return predict(
+    predictions = predict(
         run.engine,
         run.splits[name],
         task=run.task,
@@ -56,6 +56,10 @@ def predict_split(run: TrainingRun, name: str, *, beat: Callable[[], None]) -> P
         batch_size=run.resolved.micro_batch_size,
         pad_id=run.pad_id,
         beat=beat,
+    )
+    complete = run.task.complete
+    return (
+        predictions if complete is None else replace(predictions, values=complete(run.splits[name], predictions.values))
     )
 
 

@@ -89,6 +89,12 @@ class Columns(SpecModel):
     """Column with the text that the model reads. Default: `source`. For example `article`."""
     target: ColumnName | None = None
     """Column with the text that the model is to write. Default: `target`. For example `summary`."""
+    context: ColumnName | None = None
+    """Column with the text that holds the answer. Default: `context`. For example `paragraph`."""
+    question: ColumnName | None = None
+    """Column with what is asked about the context, a line of text. Default: `question`. For example `query`."""
+    answers: ColumnName | None = None
+    """Column with the answers to it: `{"text": [...], "answer_start": [...]}`, empty lists where the context holds none. Default: `answers`. For example `spans`."""
 
 
 class LabelRule(SpecModel):
@@ -115,13 +121,13 @@ class Source(SpecModel):
     """Rows from one file, one folder of files, one saved data set, or the feedback of a deployment."""
 
     uri: DataUri
-    """A `.csv`, `.tsv`, `.jsonl`, `.parquet`, (token classification) `.conll`, `.bio` or `.iob` or (format `text`) `.txt` file, a folder of such files, or a folder
-    written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
+    """A `.csv`, `.tsv`, `.jsonl`, `.parquet`, (token classification) `.conll`, `.bio` or `.iob`, (question answering) SQuAD `.json` or (format `text`) `.txt` file, a folder of such
+    files, or a folder written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
     source's side of the texts. For example `pvc://models/reviews.csv`."""
     split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
     """Split to read from a folder of several: one that `datasets.save_to_disk` wrote, or one whose files name their splits. Default: `train`. For example `test`."""
     columns: Columns | None = None
-    """Names of the columns, where they differ from `text` and `label`, or `tokens` and `tags`. For example `{text: review_body, label: stars}`."""
+    """Names of the columns, where they differ from `text` and `label`, or `tokens` and `tags`, or `context`, `question` and `answers`. For example `{text: review_body, label: stars}`."""
     label_rule: LabelRule | None = None
     """How a number, such as a rating, becomes one of two classes. Default: the label column is the label. For example `{above: 3, names: [negative, positive]}`."""
     limit: Count | None = None
@@ -256,13 +262,22 @@ class Data(SpecModel):
     For example `[{uri: pvc://models/test.csv}]`."""
     format: (
         Literal[
-            "auto", "text-label", "text-labels", "text-score", "tokens-tags", "text", "messages", "prompt-completion", "source-target"
+            "auto",
+            "text-label",
+            "text-labels",
+            "text-score",
+            "tokens-tags",
+            "squad",
+            "source-target",
+            "messages",
+            "prompt-completion",
+            "text",
         ]
         | None
     ) = None
     """Format of the rows: `text-label` is a text and its class, `text-labels` a text and the list of its labels, `text-score` a text and a number, `tokens-tags` words
-    and a tag for each, `text` a text alone, `messages` a conversation, `prompt-completion` a text and its continuation, `source-target` a text and the text to write for it.
-    The task must be able to learn from it. Default: `auto`, the usual one of the task."""
+    and a tag for each, `squad` a context, a question and its answers, `source-target` a text and the text to write for it, `messages` a conversation, `prompt-completion` a text
+    and its continuation, `text` a text alone. The task must be able to learn from it. Default: `auto`, the usual one of the task."""
     validate_rows: Annotated[RowValidation | None, Field(alias="validate")] = None
     """What happens to rows that cannot be used: how many are tolerated, and how many are shown. Default: none is tolerated. For example `{maxBadFraction: 0.01}`."""
     split: Split | None = None

@@ -32,11 +32,12 @@ from tuneloop_api.v1alpha1.fine_tune_job.fill_mask import fill_mask_rules
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
+from tuneloop_api.v1alpha1.fine_tune_job.question_answering import question_answering_rules
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
-from tuneloop_api.v1alpha1.fine_tune_job.text_generation import text_generation_rules
 from tuneloop_api.v1alpha1.fine_tune_job.text2text_generation import text2text_generation_rules
+from tuneloop_api.v1alpha1.fine_tune_job.text_generation import text_generation_rules
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
 from tuneloop_api.v1alpha1.fine_tune_job.training_options import training_option_rules
 from tuneloop_api.v1alpha1.pods import PodOptions
@@ -136,10 +137,18 @@ class FineTuneJobSpec(PodOptions):
 
     model: ModelSource
     """The pre-trained model to start from, and the classes that it is to tell apart. For example `{uri: hf://FacebookAI/roberta-base}`."""
-    task: Literal["text-classification", "token-classification", "text-generation", "fill-mask", "text2text-generation"]
+    task: Literal[
+        "text-classification",
+        "token-classification",
+        "question-answering",
+        "text-generation",
+        "text2text-generation",
+        "fill-mask",
+    ]
     """Task of the result, as Hugging Face calls it. `text-classification` gives each text one of the classes, `token-classification` each word of it, as in named-entity
-    recognition. `text-generation` continues texts and answers in conversations. `fill-mask` predicts masked tokens: the model goes on learning from texts without labels,
-    for a job of another task to begin with. `text2text-generation` writes a text for a text, such as a translation or a summary."""
+    recognition; `question-answering` finds the answer to a question as a span of characters of a context. `text-generation` continues texts and answers in conversations,
+    `text2text-generation` writes a text for a text, such as a translation or a summary. `fill-mask` predicts masked tokens: the model goes on learning from texts without
+    labels, for a job of another task to begin with."""
     task_options: TaskOptions | None = None
     """Settings that some tasks have besides. For example `{tagScheme: iob2}`."""
     data: Data
@@ -220,6 +229,7 @@ class FineTuneJobSpec(PodOptions):
             holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
         *task_rules(),
+        *question_answering_rules(),
         *training_option_rules(),
         *text_generation_rules(),
         *fill_mask_rules(),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 from pydantic import Field
 from pydantic.alias_generators import to_camel
 
-from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEMS_OF_METRIC, TASK_OF_METRIC
+from tuneloop_api.v1alpha1.fine_tune_job.training import PROBLEMS_OF_METRIC, TASK_OF_METRIC, WITHOUT_ACCURACY
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.text_formats import LINE
@@ -58,6 +58,14 @@ class TaskOptions(SpecModel):
     num_beams: Annotated[int, Field(ge=1, le=16)] | None = None
     """Number of beams of the search by which the model writes, 1 to 16: 1 takes the likeliest token each time, more take as many times the work. Applies only to
     `task: text2text-generation`. Default: 1. For example `4`."""
+    doc_stride: Annotated[int, Field(ge=0, le=4096)] | None = None
+    """Number of tokens that two neighbouring windows of a long context share, 0 to 4096; where a question leaves little room, at most half of the room. Applies only to
+    `task: question-answering`. Default: 128. For example `64`."""
+    max_answer_tokens: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Number of tokens of the longest answer that the model gives, 1 to 1024. Applies only to `task: question-answering`. Default: 30. For example `15`."""
+    no_answer: Literal["auto", "allowed", "forbidden"] | None = None
+    """Whether a context may hold no answer: `forbidden` makes rows without an answer bad rows, `allowed` needs some in the validation split, which choose the threshold, and
+    `auto` takes the rows as they are. Applies only to `task: question-answering`. Default: `auto`."""
 
 
 class SpecWithTask(Protocol):
@@ -124,6 +132,8 @@ def tasks_of(metric: str) -> tuple[str, ...]:
 
 def _metrics_fit(spec: SpecWithTask, *, stopping: bool) -> bool:
     metric = _metric(spec, stopping=stopping)
+    if metric == "accuracy":
+        return spec.task not in WITHOUT_ACCURACY
     return metric is None or metric not in TASK_OF_METRIC or spec.task in tasks_of(metric)
 
 
@@ -168,7 +178,8 @@ def _without(
     )
 
 
-def _has_label_rules(data: Data) -> bool:
+def has_label_rules(data: Data) -> bool:
+    """Whether a source makes classes of numbers."""
     sources = [*data.train, *(data.validation or []), *(data.test or [])]
     return any(source.label_rule is not None for source in sources)
 
@@ -176,14 +187,15 @@ def _has_label_rules(data: Data) -> bool:
 def _metric_rule(field: str, *, has: str, stopping: bool) -> Rule:
     """A metric may be named only for the task that it belongs to."""
     owners = sorted(set(map(tasks_of, TASK_OF_METRIC)))
-    per_task = (
+    per_task = [
         f"(self.{field} in {[name for name in TASK_OF_METRIC if tasks_of(name) == tasks]} && !(self.task in {list(tasks)}))"
         for tasks in owners
-    )
+    ]
+    per_task.append(f"(self.{field} == 'accuracy' && self.task in {list(WITHOUT_ACCURACY)})")
     return Rule(
         field=field,
         reason="FieldValueForbidden",
-        message="must be a metric of the task: loss or accuracy; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; perplexity or bits_per_byte for text-generation and text2text-generation",
+        message="must be a metric of the task: loss; accuracy for all but question-answering; macro_f1 or mcc for text-classification, micro_f1 or weighted_f1 too for its several labels, rmse, mae, r2, pearson or spearman for its numbers; span_f1, span_precision or span_recall for token-classification; perplexity or bits_per_byte for text-generation and text2text-generation; exact_match or f1 for question-answering",
         cel=f"!({has}) || !({' || '.join(per_task)})",
         holds=lambda spec: _metrics_fit(spec, stopping=stopping),
     )
@@ -201,6 +213,9 @@ def task_rules() -> tuple[Rule, ...]:
             _task_option(field, task="text2text-generation")
             for field in ("source_prefix", "max_target_tokens", "num_beams")
         ),
+        _task_option("doc_stride", task="question-answering"),
+        _task_option("max_answer_tokens", task="question-answering"),
+        _task_option("no_answer", task="question-answering"),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",
@@ -252,7 +267,7 @@ def _class_rules(problem: str, *, smoothing: str, stratify: str, rule: str) -> t
                 f"has(self.data.{split}) && self.data.{split}.exists(source, has(source.labelRule))"
                 for split in ("train", "validation", "test")
             ),
-            holds=lambda spec: not _has_label_rules(spec.data),
+            holds=lambda spec: not has_label_rules(spec.data),
             why=rule,
             problem=problem,
         ),

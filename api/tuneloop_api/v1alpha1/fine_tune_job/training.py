@@ -92,6 +92,8 @@ MetricName = Literal[
     "span_recall",
     "perplexity",
     "bits_per_byte",
+    "exact_match",
+    "f1",
 ]
 FALLING = ("loss", "rmse", "mae", "perplexity", "bits_per_byte")
 """Metrics that are to fall; all others are to rise."""
@@ -112,8 +114,11 @@ TASK_OF_METRIC: dict[str, str | tuple[str, ...]] = {
     "span_recall": "token-classification",
     "perplexity": LANGUAGE_MODELS,
     "bits_per_byte": LANGUAGE_MODELS,
+    "exact_match": "question-answering",
+    "f1": "question-answering",
 }
-"""The task, or the tasks, that each metric belongs to; loss and accuracy belong to all."""
+"""The task, or the tasks, that each metric belongs to; the loss belongs to all, and accuracy to all but `WITHOUT_ACCURACY`."""
+WITHOUT_ACCURACY = ("question-answering",)
 PROBLEMS_OF_METRIC: dict[str, tuple[str, ...]] = {
     "accuracy": ("single-label", "multi-label"),
     "macro_f1": ("single-label", "multi-label"),
@@ -195,7 +200,7 @@ class Training(SpecModel):
     """Validation metric that chooses the best checkpoint: loss, rmse, mae, perplexity and bits_per_byte are to be low, the others are to be high. `macro_f1`, `micro_f1`, `weighted_f1` and `mcc`
     apply only to `task: text-classification`: `micro_f1` and `weighted_f1` to several labels, `mcc` to one; `rmse`, `mae`, `r2`, `pearson` and `spearman` apply only to its
     `problemType: regression`, and accuracy not to that. The metrics of spans apply only to `task: token-classification`, `perplexity` and `bits_per_byte` only to
-    `task: text-generation` and `text2text-generation`. Default: `loss`."""
+    `task: text-generation` and `text2text-generation`, `exact_match` and `f1` only to `task: question-answering`. Default: `loss`."""
     seed: Seed | None = None
     """Seed of the head's weights, the order of the rows and dropout: the same job with the same seed gives the same model. Default: 42. For example `7`."""
 

@@ -13,12 +13,15 @@ from tiny_architectures import PAD, inputs
 
 from tuneloop_api.combinations.table import PROMPTS
 from tuneloop_trainer.checkpoint import TrainState
+from tuneloop_trainer.data.formats.squad import OUTPUTS
 from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process_group, zero3_context
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import TASKS
+from tuneloop_trainer.tasks.question_answering import CONTEXT, END, START, TOKEN
 
 LABELS = ["O", "B-A", "I-A"]
+SPANS = "question-answering"
 STEPS = 2
 
 
@@ -71,7 +74,8 @@ def _published(folder: Path, name: str, cell: dict[str, Any]) -> dict[str, float
 
 def _model(folder: Path, cell: dict[str, Any]) -> tuple[Path, list[str]]:
     """Return the folder of the model and the names of the classes."""
-    return folder / cell["task"], LABELS if TASKS[cell["task"]].has_new_head else []
+    labels = list(OUTPUTS) if cell["task"] == SPANS else LABELS if TASKS[cell["task"]].has_new_head else []
+    return folder / cell["task"], labels
 
 
 def _engine(folder: Path, cell: dict[str, Any]) -> Engine:
@@ -90,7 +94,17 @@ def _engine(folder: Path, cell: dict[str, Any]) -> Engine:
 def _train(engine: Engine, cell: dict[str, Any], *, steps: int) -> None:
     for _ in range(steps):
         output = engine.forward(**inputs(cell["task"]))
-        targets = output.logits.shape[:-1]
-        labels = torch.arange(targets.numel()).reshape(targets) % len(LABELS)
-        engine.backward(TASKS[cell["task"]].loss_sum(output, labels, 0.0) / targets.numel())
+        labels, targets = _targets(output, cell["task"])
+        engine.backward(TASKS[cell["task"]].loss_sum(output, labels, 0.0) / targets)
         engine.step(learning_rate=1e-2)
+
+
+def _targets(output: Any, task: str) -> tuple[torch.Tensor, int]:
+    """Return labels for an output, and how many targets they are: classes in turn, or spans of the tokens from 3 to 5."""
+    if task == SPANS:
+        marks = inputs()["attention_mask"] * (TOKEN | CONTEXT)
+        marks[:, 3] |= START
+        marks[:, 5] |= END
+        return marks, len(marks)
+    shape = output.logits.shape[:-1]
+    return torch.arange(shape.numel()).reshape(shape) % len(LABELS), shape.numel()

@@ -35,6 +35,7 @@ ARCHITECTURES = [
     *(("text-classification/multi-label", name) for name in ("bert", "t5")),
     *(("text-classification/regression", name) for name in ("bert", "deberta-v2", "roberta", "t5", "xlnet", "gpt2")),
     *(("token-classification", name) for name in ("deberta-v2", "roberta")),
+    *(("question-answering", name) for name in ("bert", "roberta")),
 ]  # fmt: skip
 LARGE = [
     *(("text-classification", name) for name in ("bert", "gpt2", "llama", "t5")),
@@ -67,6 +68,11 @@ def rows(task: str) -> list[dict[str, Any]]:
                 "text-classification/multi-label": {"text": " ".join(text), "label": [*"ab"[: number % 3]]},
                 "text-classification/regression": {"text": " ".join(text), "label": 100.0 + number % 7},
                 "token-classification": {"tokens": text, "tags": tags},
+                "question-answering": {
+                    "context": " ".join(text),
+                    "question": "w4",
+                    "answers": {"text": text[:1], "answer_start": [0]},
+                },
             }[task]
         )
     return found

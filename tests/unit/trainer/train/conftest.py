@@ -87,6 +87,8 @@ class ScriptedTask:
     def target_values(self, _output: Any, labels: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(labels), 2)
 
+    complete = None
+
     def values_per_line(self, labels: Sequence[str]) -> int:
         return len(labels)
 
@@ -208,7 +210,10 @@ def scripted(tmp_path, monkeypatch):
         )  # fmt: skip
         splits = {
             name: SimpleNamespace(
-                lengths=np.arange(rows) % 5 + 1, targets=np.ones(rows, dtype=np.int64), rows=np.arange(rows)
+                lengths=np.arange(rows) % 5 + 1,
+                targets=np.ones(rows, dtype=np.int64),
+                rows=np.arange(rows),
+                first_windows=np.arange(rows),
             )
             for name, rows in (("train", ROWS), ("validation", 6), ("test", 7))
         }

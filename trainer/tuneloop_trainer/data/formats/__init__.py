@@ -5,6 +5,7 @@ from __future__ import annotations
 from tuneloop_trainer.data.formats.messages import MESSAGES
 from tuneloop_trainer.data.formats.prompt_completion import PROMPT_COMPLETION
 from tuneloop_trainer.data.formats.source_target import SOURCE_TARGET
+from tuneloop_trainer.data.formats.squad import SQUAD
 from tuneloop_trainer.data.formats.text import TEXT
 from tuneloop_trainer.data.formats.text_label import TEXT_LABEL
 from tuneloop_trainer.data.formats.text_labels import TEXT_LABELS
@@ -18,9 +19,10 @@ FORMATS = {
         TEXT_LABELS,
         TEXT_SCORE,
         TOKENS_TAGS,
-        TEXT,
+        SQUAD,
+        SOURCE_TARGET,
         MESSAGES,
         PROMPT_COMPLETION,
-        SOURCE_TARGET,
+        TEXT,
     )
 }

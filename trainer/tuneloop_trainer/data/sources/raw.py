@@ -72,6 +72,14 @@ class BadReason(StrEnum):
     LONG_TARGET = "target has more tokens than taskOptions.maxTargetTokens"
     TARGET_NOT_TEXT = "target is not a string"
     TARGET_NOT_UNICODE = "target is not valid Unicode"
+    MISSING_CONTEXT = "missing context"
+    MISSING_QUESTION = "missing question"
+    MISSING_ANSWERS = "missing answers"
+    NOT_ANSWERS = "answers are not lists of texts and starts"
+    BLANK_ANSWER = "blank answer"
+    ANSWER_OUTSIDE = "answer outside of the context"
+    OTHER_ANSWER = "the context has another text at answer_start"
+    NO_ANSWER = "question without an answer"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from tuneloop_trainer.data.sources.raw import RawBatch, WantedColumns
 from tuneloop_trainer.data.sources.read_conll import read_conll
 from tuneloop_trainer.data.sources.read_delimited import read_delimited
 from tuneloop_trainer.data.sources.read_lines import read_json_lines
+from tuneloop_trainer.data.sources.read_squad import read_squad
 from tuneloop_trainer.data.sources.read_tables import read_arrow, read_parquet
 from tuneloop_trainer.data.sources.read_text import read_text
 
@@ -24,6 +25,7 @@ _READERS = {
     "arrow": read_arrow,
     "conll": read_conll,
     "txt": read_text,
+    "squad": read_squad,
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoTokenizer
 
-from tuneloop_api.contract.model_inputs import MODEL_INPUTS
+from tuneloop_api.contract.model_inputs import MODEL_INPUTS, TYPE_IDS
 from tuneloop_trainer.dataset.shards import TOKENIZER, read_manifest
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.tasks import task_of
@@ -60,8 +60,10 @@ class ExportInputs:
             tokenizer.chat_template = self.settings.model.chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.pad_token_id
+        columns = read_manifest(Path(self.prepared.dataset_path)).splits["train"].token_columns
+        names = [*MODEL_INPUTS, *([TYPE_IDS] if TYPE_IDS in columns else [])]
         is_text = self.task.reads_text_alone and not self.task.special_tokens_in_texts
-        kept = {"model_input_names": list(MODEL_INPUTS), "split_special_tokens": is_text}
+        kept = {"model_input_names": names, "split_special_tokens": is_text}
         for name, value in kept.items():
             setattr(tokenizer, name, value)
             tokenizer.init_kwargs[name] = value  # transformers writes these fields alone to the files
