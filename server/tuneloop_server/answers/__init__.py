@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tuneloop_server.answers.multi_label_classification import MULTI_LABEL_ANSWERS
 from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
+from tuneloop_server.answers.text_generation import TEXT_GENERATION_ANSWERS
 from tuneloop_server.answers.text_regression import TEXT_REGRESSION_ANSWERS
 from tuneloop_server.answers.token_classification import TOKEN_CLASSIFICATION_ANSWERS
 
@@ -21,5 +22,6 @@ ANSWERS: dict[str, AnswerFormat] = {
     "text-classification/multi-label": MULTI_LABEL_ANSWERS,
     "text-classification/regression": TEXT_REGRESSION_ANSWERS,
     "token-classification": TOKEN_CLASSIFICATION_ANSWERS,
+    "text-generation": TEXT_GENERATION_ANSWERS,
 }
 """By the task of the artifact: a Hugging Face task id, and perhaps a problem type."""

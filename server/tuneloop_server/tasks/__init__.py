@@ -9,6 +9,7 @@ from tuneloop_api.wire.serving_failure import ServingFailureClass
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
+from tuneloop_server.tasks.text_generation import TEXT_GENERATION
 from tuneloop_server.tasks.text_regression import TEXT_REGRESSION
 from tuneloop_server.tasks.token_classification import TOKEN_CLASSIFICATION
 
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from tuneloop_server.tasks.task import Task
 
 TASKS: dict[str, Task[Any]] = {
-    task.name: task for task in (TEXT_CLASSIFICATION, MULTI_LABEL_CLASSIFICATION, TEXT_REGRESSION, TOKEN_CLASSIFICATION)
+    task.name: task
+    for task in (
+        TEXT_CLASSIFICATION,
+        MULTI_LABEL_CLASSIFICATION,
+        TEXT_REGRESSION,
+        TOKEN_CLASSIFICATION,
+        TEXT_GENERATION,
+    )
 }
 """By the task of the artifact: a Hugging Face task id, and perhaps a problem type."""
 
