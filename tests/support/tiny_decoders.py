@@ -23,7 +23,8 @@ TEMPLATE = (
     "{{ '<|turn|>' + message.role + '\n' + message.content + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|turn|>assistant\n' }}{% endif %}"
 )
-WINDOW = 160
+WINDOW = {"gpt2": 160, "llama": 4096, "qwen2": 160}
+"""Tokens of prompt and answer. Llama's answers take seconds, so that a client has time to leave."""
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 KINDS = ("gpt2", "llama", "qwen2")
 
@@ -52,9 +53,9 @@ def tiny_decoder(folder: Path, kind: str, *, seed: int = 0) -> Manifest:
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     tokenizer = byte_tokenizer(chat=kind != "gpt2")
-    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": WINDOW} if kind == "gpt2" else _SMALL
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": WINDOW[kind]} if kind == "gpt2" else _SMALL
     common = {"vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
-    window = {} if kind == "gpt2" else {"num_key_value_heads": 2, "max_position_embeddings": WINDOW}
+    window = {} if kind == "gpt2" else {"num_key_value_heads": 2, "max_position_embeddings": WINDOW[kind]}
     config = AutoConfig.for_model(kind, **sizes, **common, **window)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -62,23 +63,45 @@ def tiny_decoder(folder: Path, kind: str, *, seed: int = 0) -> Manifest:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
+            if kind == "llama":
+                model.lm_head.weight[0] = 0  # its answers never end by themselves
     ends = [0, 1] if kind == "qwen2" else 0
     model.generation_config = GenerationConfig(eos_token_id=ends, bos_token_id=0)
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    return write_manifest(folder, [], name=kind, max_tokens=WINDOW, temperature=1.0, task="text-generation")
+    return write_manifest(folder, [], name=kind, max_tokens=WINDOW[kind], temperature=1.0, task="text-generation")
 
 
-def plain_answer(folder: Path, ids: list[int], *, most: int) -> tuple[list[int], str]:
-    """Return the tokens with which plain transformers goes on, greedily and alone, and their text."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+class PlainTransformers:
+    """The same model by transformers alone: one prompt at a time, greedily."""
 
-    model = AutoModelForCausalLM.from_pretrained(folder / "model").eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    inputs = torch.tensor([ids])
-    found = model.generate(
-        inputs, attention_mask=torch.ones_like(inputs), max_new_tokens=most, do_sample=False, pad_token_id=0
-    )
-    tokens = found[0, len(ids) :].tolist()
-    return tokens, tokenizer.decode(tokens, skip_special_tokens=True)
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.model = AutoModelForCausalLM.from_pretrained(folder / "model").eval()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+        self._found: dict[tuple[str, int], list[int]] = {}
+
+    def tokens(self, prompt: str | list[dict[str, str]], *, most: int) -> list[int]:
+        """Return the tokens with which the model goes on. prompt: a text, or the messages of a chat."""
+        key = (str(prompt), most)
+        if key not in self._found:
+            self._found[key] = self._generated(prompt, most=most)
+        return self._found[key]
+
+    def _generated(self, prompt: str | list[dict[str, str]], *, most: int) -> list[int]:
+        import torch
+
+        ids = (
+            self.tokenizer(prompt).input_ids
+            if isinstance(prompt, str)
+            else self.tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True).input_ids
+        )
+        inputs = torch.tensor([ids])
+        mask = torch.ones_like(inputs)
+        found = self.model.generate(inputs, attention_mask=mask, max_new_tokens=most, do_sample=False, pad_token_id=0)
+        return found[0, len(ids) :].tolist()
+
+    def text(self, prompt: str | list[dict[str, str]], *, most: int) -> str:
+        """Return the text of these tokens."""
+        return self.tokenizer.decode(self.tokens(prompt, most=most), skip_special_tokens=True)

@@ -58,6 +58,8 @@ _NEUTRAL_OF_TEXT: dict[str, tuple[object, ...]] = _NEUTRAL | {
 """Fields that this server does not have → values that ask for nothing."""
 _DEFAULT_TOKENS = 16
 """Of `/v1/completions`, by OpenAI's reference."""
+_NO_MODEL = "dummy"
+"""What Hugging Face's client writes into `model` where it was given an address."""
 _CHAT_EXAMPLE = 'for example {"messages": [{"role": "user", "content": "Who was Ada Lovelace?"}]}'
 _TEXT_EXAMPLE = 'for example {"prompt": "Ada Lovelace was"}'
 _ROLES = ("system", "developer", "user", "assistant")
@@ -115,8 +117,9 @@ def _request(
     fields: tuple[str, str],
 ) -> CompletionRequest:
     stream = _switch("stream", document.get("stream"))
+    model = document.get("model")
     return CompletionRequest(
-        model=named(document.get("model")),
+        model=named(None if model == _NO_MODEL else model),
         prompt=prompt,
         asked=Asked(
             sampling=read_sampling(document),

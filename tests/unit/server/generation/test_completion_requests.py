@@ -129,6 +129,10 @@ def test_a_wrong_field_is_named_with_its_value_and_what_is_allowed(read, fields,
     assert message in str(refused.value)
 
 
+def test_hugging_faces_client_names_no_model_by_a_name_of_its_own():
+    assert chat(model="dummy").model == "stories"
+
+
 def test_another_model_is_not_found():
     with pytest.raises(RequestError) as refused:
         chat(model="gpt-4")
