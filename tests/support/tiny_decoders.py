@@ -23,7 +23,7 @@ TEMPLATE = (
     "{{ '<|turn|>' + message.role + '\n' + message.content + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|turn|>assistant\n' }}{% endif %}"
 )
-WINDOW = {"gpt2": 160, "llama": 4096, "qwen2": 160}
+WINDOW = {"gpt2": 160, "llama": 4096, "qwen2": 160, "mamba": 160}
 """Tokens of prompt and answer. Llama's answers take seconds, so that a client has time to leave."""
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 KINDS = ("gpt2", "llama", "qwen2")
