@@ -51,8 +51,11 @@ class TextGenerator:
         batcher: TokenBatcher,
         monitoring: Monitoring,
         features: FeatureCounts | None,
+        limit: int | None,
     ) -> None:
+        """limit: most tokens of an answer; None: what the context window has room for."""
         self._model = model
+        self._limit = limit
         self._generating = generating
         self._batcher = batcher
         self._monitoring = monitoring
@@ -90,7 +93,7 @@ class TextGenerator:
     def generation(self, prompt: Prompt, asked: Asked) -> Generation:
         """Return how the answer to a prompt is made. Raises RequestError if the context window has no room for it."""
         model = self._model
-        return asked.generation(prompt=len(prompt.ids), window=model.window, defaults=model.defaults)
+        return asked.generation(prompt=len(prompt.ids), window=model.window, limit=self._limit, defaults=model.defaults)
 
     async def whole(self, prompt: Prompt, generation: Generation, *, is_traffic: bool = True) -> Generated:
         """Return a whole answer. Raises RequestError."""
@@ -145,6 +148,7 @@ class Generators:
             batcher=batcher,
             monitoring=self._monitoring,
             features=self._features,
+            limit=self._settings.max_new_tokens,
         )
         return batcher, {None: generator}
 

@@ -111,18 +111,23 @@ def read_max_tokens(field: str, value: object) -> int | None:
     return whole_number(field, value, least=1, expected="expected a whole number from 1; for example 256")
 
 
-def answer_tokens(asked: int | None, *, default: int | None, prompt: int, window: int, fields: tuple[str, str]) -> int:
+def answer_tokens(
+    asked: int | None, *, default: int | None, prompt: int, window: int, limit: int | None, fields: tuple[str, str]
+) -> int:
     """Return the most tokens of an answer.
 
     asked: by the client. default: where it asks for nothing, as far as there is room; None: as many as there is room for. prompt: its tokens. window: tokens
-    of prompt and answer together. fields: of the prompt and of the number, in errors. Raises RequestError if there is no room.
+    of prompt and answer together. limit: that the deployment sets. fields: of the prompt and of the number, in errors. Raises RequestError if there is no room.
     """
     room = window - prompt
     if room < 1:
         message = f"{fields[0]}: the prompt has {prompt} tokens, at most {window - 1} are allowed: the context window has {window} tokens for prompt and answer"
         raise invalid(message, field=fields[0])
     if asked is None:
-        return room if default is None else min(default, room)
+        return min(most for most in (room, default, limit) if most is not None)
+    if limit is not None and asked > limit:
+        message = f"{fields[1]}: {asked} was given, at most {limit} are allowed here (batching.maxNewTokens)"
+        raise invalid(message, field=fields[1])
     if asked > room:
         message = f"{fields[1]}: {asked} was given, at most {room} are left: the prompt has {prompt} tokens, and the context window {window} for prompt and answer"
         raise invalid(message, field=fields[1])
@@ -141,10 +146,12 @@ class Asked:
     fields: tuple[str, str]
     """What the protocol calls the prompt, and the most tokens."""
 
-    def generation(self, *, prompt: int, window: int, defaults: GenerationDefaults) -> Generation:
-        """Return how the answer is made. prompt: its tokens. window: tokens of prompt and answer together. Raises RequestError if there is no room."""
+    def generation(self, *, prompt: int, window: int, limit: int | None, defaults: GenerationDefaults) -> Generation:
+        """Return how the answer is made. prompt, window, limit: of `answer_tokens`. Raises RequestError if there is no room."""
         default = self.default_tokens if defaults.max_new_tokens is None else defaults.max_new_tokens
-        most = answer_tokens(self.max_tokens, default=default, prompt=prompt, window=window, fields=self.fields)
+        most = answer_tokens(
+            self.max_tokens, default=default, prompt=prompt, window=window, limit=limit, fields=self.fields
+        )
         return Generation(max_tokens=most, sampling=self.sampling.over(defaults.sampling), stop=self.stop)
 
 

@@ -47,16 +47,20 @@ def test_the_model_decides_where_the_client_says_nothing(asked, defaults, expect
 
 
 @pytest.mark.parametrize(
-    ("asked", "default", "prompt", "expected"),
+    ("asked", "default", "prompt", "limit", "expected"),
     [
-        pytest.param(None, None, 30, 70, id="all the room"),
-        pytest.param(None, 16, 30, 16, id="the default"),
-        pytest.param(None, 16, 90, 10, id="the default as far as there is room"),
-        pytest.param(70, 16, 30, 70, id="what was asked for"),
+        pytest.param(None, None, 30, None, 70, id="all the room"),
+        pytest.param(None, 16, 30, None, 16, id="the default"),
+        pytest.param(None, 16, 90, None, 10, id="the default as far as there is room"),
+        pytest.param(None, 16, 30, 8, 8, id="the default as far as the deployment allows"),
+        pytest.param(None, None, 30, 8, 8, id="what the deployment allows"),
+        pytest.param(70, 16, 30, None, 70, id="what was asked for"),
+        pytest.param(8, 16, 30, 8, 8, id="as much as the deployment allows"),
     ],
 )
-def test_an_answer_has_as_many_tokens_as_there_is_room_for(asked, default, prompt, expected):
-    assert answer_tokens(asked, default=default, prompt=prompt, window=100, fields=FIELDS) == expected
+def test_an_answer_has_as_many_tokens_as_there_is_room_for(asked, default, prompt, limit, expected):
+    found = answer_tokens(asked, default=default, prompt=prompt, window=100, limit=limit, fields=FIELDS)
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -74,10 +78,13 @@ def test_an_answer_has_as_many_tokens_as_there_is_room_for(asked, default, promp
             "max_tokens: 71 was given, at most 70 are left: the prompt has 30 tokens, and the context window 100",
             id="answer",
         ),
+        pytest.param(
+            100, 30, "max_tokens: 100 was given, at most 99 are allowed here (batching.maxNewTokens)", id="deployment"
+        ),
     ],
 )
 def test_a_prompt_or_an_answer_that_does_not_fit_is_refused_with_both_numbers(asked, prompt, message):
     with pytest.raises(RequestError) as refused:
-        answer_tokens(asked, default=None, prompt=prompt, window=100, fields=FIELDS)
+        answer_tokens(asked, default=None, prompt=prompt, window=100, limit=99, fields=FIELDS)
     assert str(refused.value).startswith(message)
     assert (refused.value.status, refused.value.field) == (422, message.partition(":")[0])
