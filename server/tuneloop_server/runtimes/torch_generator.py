@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import transformers
+    from numpy.typing import NDArray
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
@@ -121,19 +122,30 @@ def _try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int
     Raises ValueError unless two rows that grow together have the logits that each has in a pass of its own without a cache: an architecture may keep its
     state otherwise than as keys and values, or take no notice of padding.
     """
-    refusal = f"{model.config.model_type}: two answers that grow together are not what each would be alone"
-    decoder.add(_TRIAL)
-    found = decoder.step([_TRIAL_TOKEN] * len(_TRIAL))
-    for logits, prompt in zip(found, _TRIAL, strict=True):
-        with torch.inference_mode():
-            ids = torch.tensor([[*prompt, _TRIAL_TOKEN]], device=model.device)
-            alone = model(input_ids=ids, use_cache=False).logits[0, -1].float().cpu().numpy()
-        require_numbers([alone])
-        if np.abs(logits - alone).max() > _ALIKE * np.abs(alone).max():
-            raise ValueError(f"{refusal}; allowed are decoders that keep keys and values alone")
-    bytes_per_token = decoder.bytes_per_token
+    try:
+        decoder.add(_TRIAL)
+        found = decoder.step([_TRIAL_TOKEN] * len(_TRIAL))
+        bytes_per_token = decoder.bytes_per_token
+        alone = [_alone(model, [*prompt, _TRIAL_TOKEN]) for prompt in _TRIAL]
+    except Exception as error:  # an architecture's code raises what it likes
+        raise ValueError(f"{_refusal(model)} ({type(error).__name__})") from error
+    require_numbers(alone)
+    if any(np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, alone, strict=True)):
+        raise ValueError(_refusal(model))
     decoder.keep([])
     return bytes_per_token
+
+
+def _refusal(model: transformers.PreTrainedModel) -> str:
+    found = f"{model.config.model_type}: two answers that grow together are not what each would be alone"
+    return f"{found}; allowed are decoders that keep keys and values alone"
+
+
+@torch.inference_mode()
+def _alone(model: Any, ids: list[int]) -> NDArray[np.float32]:
+    """Return the logits of the last token, [V], of a pass without a cache."""
+    logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
+    return logits[0, -1].float().cpu().numpy()
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -62,7 +62,7 @@ def test_rows_that_join_and_leave_have_the_logits_that_each_has_alone(kind):
     def check(logits):
         for row, of_row in zip(rows, logits, strict=True):
             expected = alone(model, row)
-            assert of_row == pytest.approx(expected, abs=1e-3 * np.abs(expected).max())
+            assert of_row == pytest.approx(expected, abs=1e-3 * float(np.abs(expected).max()))
 
     def step():
         tokens = source.integers(2, VOCABULARY, len(rows)).tolist()
@@ -98,8 +98,9 @@ def test_a_model_that_keeps_its_state_otherwise_is_refused_when_it_is_loaded(tmp
     manifest = tiny_decoder(tmp_path, "mamba")
     with pytest.raises(CannotServe) as refused:
         load_generator(configuration(tmp_path), manifest, TEXT_GENERATION)
-    assert str(refused.value).endswith(
+    assert (
         "mamba: two answers that grow together are not what each would be alone; allowed are decoders that keep keys and values alone"
+        in str(refused.value)
     )
 
 
