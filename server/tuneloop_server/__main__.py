@@ -27,7 +27,7 @@ from tuneloop_server.listening import guarded, listen
 from tuneloop_server.metrics_port import METRICS_LIMITS, MetricsPort
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.profile import read_features
-from tuneloop_server.runtimes import runtime_of
+from tuneloop_server.runtimes import require_generator, runtime_of
 from tuneloop_server.runtimes.kernel_caches import limit_kernel_caches
 from tuneloop_server.tasks import task_of
 
@@ -63,7 +63,8 @@ def main() -> int:
 
 def _service(config: ServerConfig, manifest: Manifest, adapters: Adapters) -> ModelService:
     """Return the service of an artifact and of the adapters on it. Raises CannotServe if this server does not know the artifact's task, or the engine, or cannot count with the artifact's bins."""
-    task = task_of(config, manifest)
+    task, runtime = task_of(config, manifest), runtime_of(config)
+    require_generator(config, runtime, task)
     monitoring = Monitoring(config, manifest, label_names=task.label_names(manifest.labels))
     features = read_features(config, manifest, task.features)
     if features is not None:
@@ -72,7 +73,7 @@ def _service(config: ServerConfig, manifest: Manifest, adapters: Adapters) -> Mo
         config,
         manifest,
         task=task,
-        runtime=runtime_of(config),
+        runtime=runtime,
         monitoring=monitoring,
         adapters=adapters,
         feedback=feedback_of(config, manifest, monitoring),

@@ -6,7 +6,7 @@ Counting is on the path of every answer, so it is a lookup and an addition for e
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -22,12 +22,20 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.monitoring_profile import MonitoringProfile
     from tuneloop_api.features.bins import Bins
     from tuneloop_api.features.task_features import Values
-    from tuneloop_server.model import Model, Vocabulary, Window
+    from tuneloop_server.model import Model, Window
     from tuneloop_server.tasks.task import Answer
 
 
 NONE: Mapping[str, Sequence[float]] = {}
 _log = logging.getLogger(__name__)
+
+
+class KnowsUnknown(Protocol):
+    """A vocabulary."""
+
+    @property
+    def unknown_ids(self) -> frozenset[int]:
+        """Ids of all tokens that stand for what the tokenizer does not know."""
 
 
 class FeatureCounts(Collector):
@@ -57,7 +65,7 @@ class FeatureCounts(Collector):
             self._counts = {name: counts for name, counts in self._counts.items() if name not in self._directions}
             self._directions = NONE
 
-    def counter(self, vocabulary: Vocabulary) -> Callable[[str, Sequence[Window], Answer], None]:
+    def counter(self, vocabulary: KnowsUnknown) -> Callable[[str, Sequence[Window], Answer], None]:
         """Return what counts (text, its windows, its answer). vocabulary: of the model that answers.
 
         A text that was read in windows counts by its first window, as if it were cut, as the rows of the reference were.

@@ -19,6 +19,7 @@ from tuneloop_server.batching.batcher import Batcher
 from tuneloop_server.body_memory import BodyMemory
 from tuneloop_server.errors import CannotServe, RequestError
 from tuneloop_server.fields import invalid
+from tuneloop_server.generating import Generators, TextGenerator
 from tuneloop_server.load_errors import cannot_load
 from tuneloop_server.model import array_of, window_of
 from tuneloop_server.model_names import ModelNames
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.features import FeatureCounts
     from tuneloop_server.feedback.feedback import Feedback
+    from tuneloop_server.generation.model import GeneratingModel
     from tuneloop_server.model import Embedding, EmbeddingSupport, Encoded, Model, Output
     from tuneloop_server.monitoring import Monitoring
     from tuneloop_server.runtimes.runtime import Runtime
@@ -79,10 +81,13 @@ class ModelService:
         self.feedback = feedback
         if adapters.adapters:
             monitoring.show_adapters(self.names.served)
+        self._generation = (
+            None if task.generating is None else Generators(task.generating, config, monitoring, worker, features)
+        )
         self._features = features
         self._runtime = runtime
         self._worker = worker
-        self._answerers: Mapping[str | None, Answerer] | None = None
+        self._answerers: Mapping[str | None, Answerer | TextGenerator] | None = None
         """By the names of adapters; None stands for the model itself."""
         self._pass_seconds: Callable[[], float] = lambda: 0.0
 
@@ -136,11 +141,17 @@ class ModelService:
         """Return whether a model makes embeddings. Raises RequestError while the model is not loaded."""
         return self._loaded(name).embeddings
 
+    def generator_of(self, name: str) -> TextGenerator:
+        """Return what answers prompts, of a task that generates. Raises RequestError while the model is not loaded."""
+        generator = self._loaded(name)
+        assert isinstance(generator, TextGenerator)
+        return generator
+
     async def embed(self, texts: Sequence[str], *, name: str) -> list[tuple[Encoded, Embedding]]:
         """Return the tokens and the embedding of each text. Raises RequestError as `answer` does, and if the model makes no embeddings."""
         return await self._loaded(name).embed(texts)
 
-    def _loaded(self, name: str | None) -> Answerer:
+    def _loaded(self, name: str | None) -> Answerer | TextGenerator:
         if self._answerers is None:
             message = "the model is being loaded; try again in 1 s"
             raise RequestError(message, status=503, reason="unavailable", retry_after=1)
@@ -150,6 +161,19 @@ class ModelService:
         """Load the model, then run forward passes until cancelled. Raises CannotServe if the model cannot be loaded in `startupSeconds`."""
         start = time.monotonic()
         models = await self._load()
+        batcher, answerers = (
+            await self._predicting(models) if self._generation is None else self._generation.start(models)
+        )
+        self.monitoring.watch_queue(lambda: batcher.waiting)
+        self._pass_seconds = lambda: batcher.pass_seconds
+        self.monitoring.model_loaded(time.monotonic() - start)
+        self._answerers = answerers
+        _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)
+        await batcher.run()
+
+    async def _predicting(
+        self, models: Mapping[str | None, Model]
+    ) -> tuple[Batcher[Encoded, Output], Mapping[str | None, Answerer]]:
         if self._features is not None and None in models:
             await asyncio.get_running_loop().run_in_executor(self._worker, self._features.project, models[None])
         predict = next(iter(models.values())).predict  # takes the windows of all models
@@ -160,12 +184,7 @@ class ModelService:
             worker=self._worker,
             group=lambda window: window.adapter,
         )
-        self.monitoring.watch_queue(lambda: batcher.waiting)
-        self._pass_seconds = lambda: batcher.pass_seconds
-        self.monitoring.model_loaded(time.monotonic() - start)
-        self._answerers = {key: self._answerer(key, model, batcher) for key, model in models.items()}
-        _log.info("ready: %s loaded in %.1f s", self.config.artifact_uri, time.monotonic() - start)
-        await batcher.run()
+        return batcher, {key: self._answerer(key, model, batcher) for key, model in models.items()}
 
     def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Output]) -> Answerer:
         described = self.manifest_of(key)
@@ -184,7 +203,8 @@ class ModelService:
             features=self._features if key is None else None,
         )
 
-    async def _load(self) -> Mapping[str | None, Model]:
+    async def _load(self) -> Mapping[str | None, Any]:
+        """Return a model for each name: one that predicts, or one that generates. Raises CannotServe."""
         limit = self.config.startup_seconds
         load = partial(
             _checked_models, self.config, self.manifest, self.adapters, task=self.task, runtime=self._runtime
@@ -297,10 +317,13 @@ def _require_numbers(outputs: Sequence[Output], *, text: int) -> None:
 
 def _checked_models(
     config: ServerConfig, manifest: Manifest, adapters: Adapters, *, task: Task[Any], runtime: Runtime
-) -> Mapping[str | None, Model]:
+) -> Mapping[str | None, Model | GeneratingModel]:
     check_all_files(config, manifest, adapters)
     gc.disable()  # imported objects stay for good: collections need not walk over them, neither now nor while requests wait
     try:
+        if task.generating is not None:
+            assert runtime.load_generator is not None  # `require_generator` has refused such a runtime, and adapters
+            return {None: runtime.load_generator(config, manifest, task)}
         if not adapters.adapters:
             return {None: runtime.load(config, manifest, task)}
         assert runtime.load_adapters is not None  # `runtime_of` has refused such a runtime

@@ -77,8 +77,8 @@ class Monitoring:
         )
         texts = self._family(Counter, "tuneloop_texts", "Texts answered, by what is wrong with them.", more=("kind",))
         self._texts = {kind: texts.labels(**self.constant, kind=kind) for kind in KINDS}
-        tokens = self._family(Counter, "tuneloop_tokens", "Tokens.", more=("direction",))
-        self._prompt_tokens = tokens.labels(**self.constant, direction="prompt")
+        self._tokens = self._family(Counter, "tuneloop_tokens", "Tokens.", more=("direction",))
+        self._prompt_tokens = self._tokens.labels(**self.constant, direction="prompt")
         self._predictions, self._other = self._by_label(label_names)
         self._loaded = self._single(Gauge, "tuneloop_model_loaded", "1 once the model answers.")
         self._load_seconds = self._single(
@@ -155,11 +155,15 @@ class Monitoring:
             if counter is not None:
                 counter.inc()
 
-    def pass_done(self, *, waited: Sequence[float], seconds: float) -> None:
-        """Count a forward pass. waited: seconds in the queue per text."""
+    def generated_tokens(self) -> Counter:
+        """Return the counter of tokens that a model generates."""
+        return self._tokens.labels(**self.constant, direction="generated")
+
+    def pass_done(self, *, waited: Sequence[float], seconds: float, texts: int | None = None) -> None:
+        """Count a forward pass. waited: seconds in the queue of each text that left it. texts: in the pass; None: only these."""
         for wait in waited:
             self._queue_seconds.observe(wait)
-        self._batch_size.observe(len(waited))
+        self._batch_size.observe(len(waited) if texts is None else texts)
         self._pass_seconds.observe(seconds)
 
     def _family(

@@ -42,6 +42,7 @@ BAD_MANIFESTS = (
     bad("B2", By.SCHEMA, "spec.replicas", 1001, "should be less than or equal to 1000", advice="must be at most 1000", kind=DEPLOYMENT),
     bad("B2", By.SCHEMA, "spec.autoscaling.min", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT, spec__autoscaling={"max": 2}),
     bad("B2", By.RULE, "spec.autoscaling.max", 2, "must be at least min", kind=DEPLOYMENT, spec__autoscaling={"min": 3, "max": 4}),
+    bad("B2", By.SCHEMA, "spec.batching.maxNewTokens", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT),
     bad("B2", By.SCHEMA, "spec.batching.maxQueue", 0, "should be greater than or equal to 1", advice="must be at least 1", kind=DEPLOYMENT),
     # B3 what is no number, or no quantity
     bad("B3", By.SCHEMA, "spec.training.maxSteps", 2**63, "must be of type integer", advice="must be at most 2147483647"),

@@ -28,6 +28,8 @@ class BatchingSettings(MessageModel):
     """Longest wait for more texts while the model is idle."""
     max_queue: int = 256
     """Texts that may wait; beyond it requests are answered 429 with Retry-After."""
+    max_new_tokens: int | None = None
+    """Most tokens of an answer, where the model generates text; None: what the context window has room for."""
 
 
 class ServedAdapter(MessageModel):

@@ -1,7 +1,7 @@
 """The Hugging Face task API: `POST /` and `POST /predict`.
 
 A request is `{"inputs": text | [text, …], "parameters": {…}}`; what stands for a text is the task's, such as a question with its context. A text is answered with the response of the task, a list of texts with a list of
-responses. Parameters and responses are the task's (`tuneloop_server.tasks`). Other fields are refused, except `options`: old clients of the
+responses. Parameters and responses are the task's (`tuneloop_server.tasks`). `"stream": true` is for tasks that generate. Other fields are refused, except `options`: old clients of the
 hosted service send it to steer that service's cache, and it never changes an answer.
 An adapter is asked for in the address: `POST /predict?adapter=NAME`. Any client takes an address, and the copies that the comparator gets keep it.
 Source: https://huggingface.co/docs/inference-providers/tasks
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from tuneloop_server.fields import check_known, invalid, wrong
+from tuneloop_server.protocols.hf_stream import generator_that_streams, streamed
 from tuneloop_server.protocols.json_body import json_object, require_texts
 from tuneloop_server.protocols.paths import HF_PATHS
-from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
+from tuneloop_server.protocols.protocol import GENERATION_SECONDS, Endpoint, Reply, WireProtocol
 from tuneloop_server.protocols.tokens import feedback_headers
 from tuneloop_server.tasks.task import read_text
 from tuneloop_server.user_agent import COMPARATOR
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tuneloop_server.lifecycle import ModelService
+    from tuneloop_server.protocols.event_stream import EventStream
 
 _NAME = "hf"
 ADAPTER_PARAMETER = "adapter"
@@ -45,12 +47,14 @@ class HfRequest:
     """`inputs` was a list, so the answer is a list of responses."""
     parameters: dict[str, object]
     """Without nulls, which stand for the default."""
+    stream: bool = False
+    """The answer to the one text is sent as it grows."""
 
 
 def read(body: bytes, *, read_input: Callable[[str, object], str] = read_text) -> HfRequest:
     """Return what a request asks for. read_input: `Task.read_input`. Raises RequestError: 400 if the body is not JSON, 422 naming the field that is wrong."""
     document = json_object(body, example=_EXAMPLE)
-    check_known(document, ("inputs", "parameters", "options"))
+    check_known(document, ("inputs", "parameters", "options", "stream"))
     if "inputs" not in document:
         raise invalid(f"inputs: is missing, {_EXAMPLE}", field="inputs")
     inputs = document["inputs"]
@@ -63,16 +67,20 @@ def read(body: bytes, *, read_input: Callable[[str, object], str] = read_text) -
         texts=_texts(inputs, read_input),
         is_list=isinstance(inputs, list),
         parameters={name: value for name, value in parameters.items() if value is not None},
+        stream=_stream(document.get("stream"), inputs),
     )
 
 
-async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
-    """Return what answers a body. Raises RequestError."""
+async def answer(service: ModelService, request: Request, body: bytes) -> Reply | EventStream:
+    """Return what answers a body, or its beginning. Raises RequestError."""
     adapter = request.query_params.get(ADAPTER_PARAMETER) if request.scope["query_string"] else None
     name = service.names.require(adapter, field=ADAPTER_PARAMETER)
     asked = read(body, read_input=service.task.read_input)
     parameters = service.task.read_parameters(asked.parameters)
     is_traffic = request.headers.get("user-agent") != COMPARATOR
+    if asked.stream:
+        generator = generator_that_streams(service, name)
+        return await streamed(generator, asked.texts[0], parameters, is_traffic=is_traffic)
     answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
     values = [found.value for found in answers]
     content = json.dumps(values if asked.is_list else values[0], ensure_ascii=False).encode()
@@ -80,8 +88,17 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply:
 
 
 def _routes(service: ModelService) -> list[Route]:
-    handler = Endpoint(service=service, protocol=_NAME, respond=partial(answer, service))
+    seconds = None if service.task.generating is None else GENERATION_SECONDS
+    handler = Endpoint(service=service, protocol=_NAME, respond=partial(answer, service), seconds=seconds)
     return [Route(path, handler, methods=["POST"]) for path in HF_PATHS]
+
+
+def _stream(given: object, inputs: object) -> bool:
+    if given is not None and not isinstance(given, bool):
+        raise wrong("stream", given, "allowed are true and false")
+    if given and isinstance(inputs, list):
+        raise invalid("stream: one text is streamed in a request, and inputs is a list; send a string", field="stream")
+    return bool(given)
 
 
 def _texts(inputs: object, read_input: Callable[[str, object], str]) -> list[str]:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.fields import shown
 from tuneloop_server.protocols.oip_request import INPUT, read
-from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
+from tuneloop_server.protocols.protocol import GENERATION_SECONDS, Endpoint, Reply, WireProtocol
 from tuneloop_server.protocols.tokens import feedback_headers
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def _routes(service: ModelService) -> list[Route]:
         protocol=_NAME,
         respond=partial(infer, service),
         error_shape=error_shape,
+        seconds=None if service.task.generating is None else GENERATION_SECONDS,
     )
     return [
         *[Route(path, _page(service, content), methods=["GET"]) for path, content in pages.items()],

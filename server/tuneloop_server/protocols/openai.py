@@ -1,4 +1,4 @@
-"""OpenAI's API as far as this server has it: `POST /v1/embeddings`, `GET /v1/models`, `GET /v1/models/{model}`.
+"""OpenAI's API as far as this server has it: `POST /v1/embeddings`, `GET /v1/models`, `GET /v1/models/{model}`; for text generation see `completions`.
 
 A request is `{"input": text | [text, …], "model": …, "encoding_format": "float" | "base64", "dimensions": …, "user": …}`. An embedding is the mean of
 the encoder's last hidden state over the tokens of a text, of L2 norm 1. Token ids as input are refused: a client that sends them has another tokenizer.
@@ -20,7 +20,9 @@ from starlette.routing import Route
 
 from tuneloop_server.errors import RequestError
 from tuneloop_server.fields import check_known, choice, invalid, text_of, wrong
+from tuneloop_server.protocols.completions import completion_routes
 from tuneloop_server.protocols.json_body import json_object, texts_of
+from tuneloop_server.protocols.openai_errors import error_shape
 from tuneloop_server.protocols.protocol import Endpoint, Reply, WireProtocol
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 _NAME = "openai"
 _FORMATS = ("float", "base64")
 _EXAMPLE = 'for example {"input": "A fine film."}'
-_TYPES = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}
-_CODES = {429: "rate_limit_exceeded"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,18 +69,6 @@ def read(body: bytes, *, named: Callable[[object], str]) -> EmbeddingRequest:
         ),
         dimensions=dimensions,
     )
-
-
-def error_shape(error: RequestError) -> tuple[int, object]:
-    """Return OpenAI's error object. A request that is wrong has status 400."""
-    status = 400 if error.status == 422 else error.status
-    content = {
-        "message": str(error),
-        "type": _TYPES.get(status, "invalid_request_error"),
-        "param": error.field,
-        "code": "model_not_found" if (status, error.field) == (404, "model") else _CODES.get(status),
-    }
-    return status, {"error": content}
 
 
 async def embed(service: ModelService, body: bytes) -> Reply:
@@ -163,6 +151,7 @@ def _routes(service: ModelService) -> list[Route]:
         Route("/v1/embeddings", handler, methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{model}", model, methods=["GET"]),
+        *completion_routes(service, protocol=_NAME),
     ]
 
 

@@ -16,6 +16,7 @@ from tuneloop_server.body_memory import BodyShare
 from tuneloop_server.client import client_of
 from tuneloop_server.errors import RequestError, plain_error
 from tuneloop_server.protocols.body import read_body
+from tuneloop_server.protocols.event_stream import HEADERS, EventStream, send_events
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
     from tuneloop_server.errors import Reason
     from tuneloop_server.lifecycle import ModelService
 
-    Respond: TypeAlias = Callable[[Request, bytes], Awaitable["Reply"]]
-    """(request, its body) → the reply; may raise RequestError."""
+    Respond: TypeAlias = Callable[[Request, bytes], Awaitable["Reply | EventStream"]]
+    """(request, its body) → the reply, or one that has begun; may raise RequestError."""
     ErrorShape: TypeAlias = Callable[[RequestError], tuple[int, object]]
     """(why a request gets no answer) → status and JSON data of the response."""
 
 ANSWER_SECONDS = 120.0
 """Most time between a request that has come in whole and its answer. The queue is bounded, so that only a model that stands still takes longer."""
+GENERATION_SECONDS = 280.0
+"""The same for an answer that is generated and not streamed. Routers give up a request on which no byte moves for 300 s."""
 _CLIENT_LEFT = 499
 """The status in metrics of a request that nobody waits for any more; nginx has made it usual."""
 _ANOTHER_SERVER_MAY = ("unavailable", "timeout")
@@ -71,6 +74,8 @@ class Endpoint:
     """The label of the request metrics."""
     respond: Respond
     error_shape: ErrorShape = plain_error
+    seconds: float | None = None
+    """Most time until the answer, or until a stream begins; None: `ANSWER_SECONDS`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -81,7 +86,11 @@ class Endpoint:
         monitoring = self.service.monitoring
         with monitoring.inflight.track_inprogress():
             try:
-                reply = await _reply(self.respond, Request(scope, receive), self.service)
+                request = Request(scope, receive)
+                reply = await _reply(self.respond, request, self.service, seconds=self.seconds)
+                if isinstance(reply, EventStream):
+                    await self._stream(reply, send, client=client_of(request), start=start)
+                    return
                 content = reply.content
                 headers |= reply.headers
             except RequestError as error:
@@ -97,17 +106,32 @@ class Endpoint:
             headers["connection"] = "close"
         headers["content-length"] = str(len(content))
         monitoring.request_done(self.protocol, status=status, reason=reason, seconds=time.perf_counter() - start)
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.start", "status": status, "headers": _raw(headers)})
         await send({"type": "http.response.body", "body": content})
 
+    async def _stream(self, stream: EventStream, send: Send, *, client: Client, start: float) -> None:
+        headers = HEADERS | ({"connection": "close"} if self.service.draining else {})
+        await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
+        reason = await send_events(stream, send, client=client)
+        status = _CLIENT_LEFT if reason == "client_left" else 200
+        seconds = time.perf_counter() - start
+        self.service.monitoring.request_done(self.protocol, status=status, reason=reason, seconds=seconds)
 
-async def _reply(respond: Respond, request: Request, service: ModelService) -> Reply:
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+async def _reply(
+    respond: Respond, request: Request, service: ModelService, *, seconds: float | None
+) -> Reply | EventStream:
     """Return the reply. Raises RequestError, also for a defect."""
     share = BodyShare(service.bodies)
     try:
         body = await read_body(request, share)
-        return await _in_time(respond(request, body), client=client_of(request))
+        return await _in_time(
+            respond(request, body), client=client_of(request), seconds=ANSWER_SECONDS if seconds is None else seconds
+        )
     except RequestError:
         raise
     except Exception as error:
@@ -118,14 +142,14 @@ async def _reply(respond: Respond, request: Request, service: ModelService) -> R
         share.give_back()
 
 
-async def _in_time(reply: Awaitable[Reply], *, client: Client) -> Reply:
+async def _in_time(reply: Awaitable[Reply | EventStream], *, client: Client, seconds: float) -> Reply | EventStream:
     """Return the reply. Raises RequestError if it takes too long or its client leaves; its rows then leave the queue."""
     try:
         with client.answering():
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await reply
     except TimeoutError:
-        message = f"the model did not answer within {ANSWER_SECONDS:g} s"
+        message = f"the model did not answer within {seconds:g} s"
         raise RequestError(message, status=503, reason="timeout", retry_after=1) from None
     except asyncio.CancelledError:
         if not client.left:

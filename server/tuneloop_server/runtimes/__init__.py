@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.errors import CannotServe
@@ -12,6 +12,7 @@ from tuneloop_server.runtimes.torch_runtime import TORCH
 if TYPE_CHECKING:
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.runtimes.runtime import Runtime
+    from tuneloop_server.tasks.task import Task
 
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (TORCH, ONNX)}
 
@@ -27,3 +28,15 @@ def runtime_of(config: ServerConfig) -> Runtime:
         message = f"spec.adapters: runtime.engine: {name} serves no adapters, allowed is {TORCH.name}"
         raise CannotServe(message, exit_code=ExitCode.CONFIG)
     return runtime
+
+
+def require_generator(config: ServerConfig, runtime: Runtime, task: Task[Any]) -> None:
+    """Raise CannotServe for a task that generates text, if the runtime generates none, or if adapters are to be served."""
+    if task.generating is None:
+        return
+    if runtime.load_generator is None:
+        message = f"runtime.engine: {runtime.name} generates no text: its file has no keys and values of earlier tokens; allowed is {TORCH.name}"
+        raise CannotServe(message, exit_code=ExitCode.CONFIG)
+    if config.adapters:
+        message = f"spec.adapters: {task.name} serves no adapters beside a base model; run the job with output.mergeAdapter: true, the default, and serve its artifact"
+        raise CannotServe(message, exit_code=ExitCode.CONFIG)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.adapters import Adapters
+    from tuneloop_server.generation.model import GeneratingModel
     from tuneloop_server.model import Model
     from tuneloop_server.tasks.task import Task
 
@@ -26,3 +27,5 @@ class Runtime:
     load_adapters: Callable[[ServerConfig, Manifest, Adapters, Task[Any]], Mapping[str | None, Model]] | None = None
     """Loads a base model with adapters likewise. Returns a model for each adapter by its name, and for None the base model's own, if it has one; `predict` of
     each takes windows of all. None: the runtime serves no adapters."""
+    load_generator: Callable[[ServerConfig, Manifest, Task[Any]], GeneratingModel] | None = None
+    """Loads a model that generates text, likewise. None: the runtime generates none."""

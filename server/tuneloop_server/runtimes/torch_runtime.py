@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.adapters import Adapters
+    from tuneloop_server.generation.model import GeneratingModel
     from tuneloop_server.model import Model
     from tuneloop_server.tasks.task import Task
 
@@ -30,4 +31,10 @@ def _load_adapters(
     return load_adapters(config, manifest, adapters, task)
 
 
-TORCH = Runtime(name="torch", load=_load, load_adapters=_load_adapters)
+def _load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> GeneratingModel:
+    from tuneloop_server.runtimes.torch_generator import load_generator  # noqa: PLC0415  (as above)
+
+    return load_generator(config, manifest, task)
+
+
+TORCH = Runtime(name="torch", load=_load, load_adapters=_load_adapters, load_generator=_load_generator)

@@ -11,6 +11,7 @@ from tuneloop_server.tasks.fill_mask import FILL_MASK
 from tuneloop_server.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
 from tuneloop_server.tasks.question_answering import QUESTION_ANSWERING
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
+from tuneloop_server.tasks.text_generation import TEXT_GENERATION
 from tuneloop_server.tasks.text_regression import TEXT_REGRESSION
 from tuneloop_server.tasks.token_classification import TOKEN_CLASSIFICATION
 
@@ -27,6 +28,7 @@ TASKS: dict[str, Task[Any]] = {
         TEXT_REGRESSION,
         TOKEN_CLASSIFICATION,
         QUESTION_ANSWERING,
+        TEXT_GENERATION,
         FILL_MASK,
     )
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 from tuneloop_server.fields import text_of
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import AnswerSpans
     from tuneloop_api.features.task_features import TaskFeatures, Values
     from tuneloop_server.answers.answer_format import AnswerFormat
+    from tuneloop_server.generation.answer import Generated
+    from tuneloop_server.generation.settings import Asked
     from tuneloop_server.model import Encoded, Vocabulary, Window
 
 Parameters = TypeVar("Parameters")
@@ -102,6 +104,21 @@ def no_refusal(_encoded: Encoded, _vocabulary: Vocabulary) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Generating(Generic[Parameters]):
+    """What the server asks of a task whose model generates text."""
+
+    asked: Callable[[Parameters], Asked]
+    """What a client asks of the answer to each of its texts."""
+    answer: Callable[[str, Generated, Parameters], Answer]
+    """(text, what was generated, parameters) → what the text is answered with."""
+
+
+def no_windows(*_: object) -> NoReturn:
+    """Stand for `Task.answer` of a task whose model generates: it has `Generating.answer`."""
+    raise AssertionError("a model that generates has no windows")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task(Generic[Parameters]):
     """What the server asks of a task."""
 
@@ -123,8 +140,10 @@ class Task(Generic[Parameters]):
     """Hugging Face's `parameters`, without nulls → parameters. Raises RequestError naming the field that is wrong."""
     stride: Callable[[Parameters], int | None] = one_window
     """Tokens that the windows of a long text share; None: the text is cut."""
-    answer: Callable[[str, Sequence[Window], Parameters, ModelFacts], Answer]
+    answer: Callable[[str, Sequence[Window], Parameters, ModelFacts], Answer] = no_windows
     """(text, its windows, parameters, facts) → what the text is answered with."""
+    generating: Generating[Parameters] | None = None
+    """None: an answer is made of one pass over each window, by `answer`."""
     features: TaskFeatures
     """What is measured of an answer, in the bins that the artifact has for it."""
     answer_format: AnswerFormat

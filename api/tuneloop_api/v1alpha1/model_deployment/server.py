@@ -20,6 +20,8 @@ class Batching(SpecModel):
     """Time in milliseconds that a text waits at most for others to join it while the model is idle, 0 to 1000. Default: 5. For example `10`."""
     max_queue: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Number of texts that may wait, 1 to 65536; what comes beyond it is answered 429 with Retry-After. Default: 256. For example `1024`."""
+    max_new_tokens: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
+    """Number of tokens of an answer at most, 1 to 1048576, where the model generates text; a request for more is refused. Default: what the context window has room for. For example `512`."""
 
 
 class Lifecycle(SpecModel):

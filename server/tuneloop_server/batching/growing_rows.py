@@ -1,0 +1,94 @@
+"""The answers that grow in one batch: which of them go on, and what a token adds to each. It runs on the worker thread of the model."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuneloop_server.errors import RequestError
+from tuneloop_server.generation.sampling import NotFinite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tuneloop_server.generation.answer import GrowingAnswer, Piece
+    from tuneloop_server.generation.model import Decoder
+
+_FAILED = "the model failed on this request; the server's log says why"
+_DAMAGED = "the model's logits are not finite numbers: its weights are damaged"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One answer in the batch."""
+
+    answer: GrowingAnswer
+    is_wanted: bool = True
+    """False once it has ended, has failed, or its client has left."""
+
+
+class GrowingRows:
+    """The rows of a decoder, in its order."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._rows: list[Row] = []
+
+    def advance(self, joining: Sequence[Row]) -> list[tuple[Row, Piece | RequestError]]:
+        """Drop the rows that nobody wants, add a token to each other one, let prompts join; return what each row got."""
+        self._drop_unwanted()
+        grown = self._stepped() if self._rows else []
+        return grown + (self._joined(joining) if joining else [])
+
+    def _drop_unwanted(self) -> None:
+        kept = [place for place, row in enumerate(self._rows) if row.is_wanted]
+        if len(kept) < len(self._rows):
+            self._decoder.keep(kept)
+            self._rows = [self._rows[place] for place in kept]
+
+    def _stepped(self) -> list[tuple[Row, Piece | RequestError]]:
+        try:
+            logits = self._decoder.step([row.answer.tokens[-1] for row in self._rows])
+        except Exception:  # noqa: BLE001  (whatever torch raises: these answers fail, and all others are served)
+            _log.exception("the model failed on %d answers that grew together", len(self._rows))
+            failed, self._rows = self._rows, []
+            self._decoder.keep([])
+            return [(row, _failure(row, _FAILED)) for row in failed]
+        return self._grown(self._rows, logits)
+
+    def _joined(self, joining: Sequence[Row]) -> list[tuple[Row, Piece | RequestError]]:
+        """Run a pass over prompts; one that fails is run again for each alone, so that a prompt on which the model fails fails alone."""
+        try:
+            logits = self._decoder.add([row.answer.prompt.ids for row in joining])
+        except Exception as error:  # noqa: BLE001  (as above)
+            if len(joining) == 1:
+                _log.exception("the model failed on a prompt of %d tokens", len(joining[0].answer.prompt.ids))
+                return [(joining[0], _failure(joining[0], _FAILED))]
+            _log.warning("the model failed on %d prompts, each of which is run alone: %s", len(joining), error)
+            return [grown for row in joining for grown in self._joined([row])]
+        self._rows += joining
+        return self._grown(joining, logits)
+
+    def _grown(self, rows: Sequence[Row], logits: NDArray[np.float32]) -> list[tuple[Row, Piece | RequestError]]:
+        return [(row, _grow(row, of_row)) for row, of_row in zip(rows, logits, strict=True)]
+
+
+def _grow(row: Row, logits: NDArray[np.float32]) -> Piece | RequestError:
+    try:
+        piece = row.answer.grow(logits)
+    except NotFinite:
+        _log.error("%s", _DAMAGED)
+        return _failure(row, _DAMAGED)
+    if piece.finish is not None:
+        row.is_wanted = False
+    return piece
+
+
+def _failure(row: Row, message: str) -> RequestError:
+    row.is_wanted = False
+    return RequestError(message, status=500, reason="model_error")

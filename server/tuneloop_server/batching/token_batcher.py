@@ -1,0 +1,160 @@
+"""The queue in front of a model that generates: prompts wait, join the answers that grow, and leave when they end or when their client leaves.
+
+The event loop plans and hands out tokens; one worker thread runs the model. All answers grow by a token a pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tuneloop_server.batching.batch_plan import recent_rate, retry_after
+from tuneloop_server.batching.growing_rows import GrowingRows, Row
+from tuneloop_server.batching.join_plan import Wanted, joining
+from tuneloop_server.errors import RequestError
+from tuneloop_server.generation.answer import GrowingAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from concurrent.futures import Executor
+
+    from tuneloop_api.contract.server_config import BatchingSettings
+    from tuneloop_server.generation.answer import Generation, Piece, Prompt
+    from tuneloop_server.generation.model import GeneratingModel
+    from tuneloop_server.generation_metrics import GenerationMetrics
+
+
+@dataclass(eq=False, slots=True)
+class _Place:
+    """An answer that waits or grows."""
+
+    row: Row
+    wanted: Wanted
+    since: float
+    last: float
+    """When its newest token came; before the first one as `since`."""
+    arrived: asyncio.Queue[Piece | RequestError] = field(default_factory=asyncio.Queue)
+    """Never longer than the answer, which is bounded: a client that reads slowly holds up nobody."""
+
+
+class TokenBatcher:
+    """Grows the answers of requests together."""
+
+    def __init__(
+        self, model: GeneratingModel, *, settings: BatchingSettings, metrics: GenerationMetrics, worker: Executor
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._metrics = metrics
+        self._worker = worker
+        self._rows = GrowingRows(model.decoder)
+        self._waiting: deque[_Place] = deque()
+        self._growing: dict[Row, _Place] = {}
+        self._came = asyncio.Event()
+        self._seconds_per_answer = 0.0
+        self._pass_began: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Prompts that have not joined yet."""
+        return len(self._waiting)
+
+    @property
+    def pass_seconds(self) -> float:
+        """For how long the pass under way has been running; 0 without one."""
+        return 0.0 if self._pass_began is None else time.perf_counter() - self._pass_began
+
+    def require_room(self, answers: int = 1) -> None:
+        """Raise RequestError if so many more prompts must not wait."""
+        limit = self._settings.max_queue
+        if answers > limit:
+            message = (
+                f"inputs: {answers} texts were given, at most {limit} are allowed in one request (batching.maxQueue)"
+            )
+            raise RequestError(message, status=422, reason="validation")
+        if len(self._waiting) + answers > limit:
+            share = self._seconds_per_answer / self._settings.max_batch_size
+            seconds = retry_after(waiting=len(self._waiting), seconds_per_text=share)
+            message = f"{len(self._waiting)} prompts are waiting, at most {limit} may (batching.maxQueue); try again in {seconds} s"
+            raise RequestError(message, status=429, reason="overloaded", retry_after=seconds)
+
+    async def pieces(self, prompt: Prompt, generation: Generation) -> AsyncGenerator[Piece]:
+        """Yield an answer, piece by piece. Whoever stops to iterate closes the iterator; the answer then leaves the batch before the next pass.
+
+        Raises RequestError if the queue is full or the model fails.
+        """
+        self.require_room()
+        now = time.perf_counter()
+        wanted = Wanted(prompt=len(prompt.ids), most=len(prompt.ids) + generation.max_tokens)
+        row = Row(GrowingAnswer(prompt, generation, self._model.meaning))
+        place = _Place(row, wanted, since=now, last=now)
+        self._waiting.append(place)
+        self._came.set()
+        try:
+            while True:
+                piece = await place.arrived.get()
+                if isinstance(piece, RequestError):
+                    raise piece
+                yield piece
+                if piece.finish is not None:
+                    return
+        finally:
+            self._leave(place)
+
+    async def run(self) -> None:
+        """Run passes until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            while not self._waiting and not self._growing:
+                self._came.clear()
+                await self._came.wait()
+            joined = self._take()
+            start = self._pass_began = time.perf_counter()
+            grown = await loop.run_in_executor(self._worker, self._rows.advance, [place.row for place in joined])
+            self._pass_began = None
+            waited = [start - place.since for place in joined]
+            self._metrics.pass_done(waited=waited, answers=len(grown), seconds=time.perf_counter() - start)
+            for row, piece in grown:
+                self._deliver(row, piece)
+
+    def _take(self) -> list[_Place]:
+        """Let the next prompts join."""
+        count = joining(
+            [place.wanted for place in self._waiting],
+            [place.wanted for place in self._growing.values()],
+            max_rows=self._settings.max_batch_size,
+            most_tokens=self._model.most_tokens,
+        )
+        joined = [self._waiting.popleft() for _ in range(count)]
+        self._growing |= {place.row: place for place in joined}
+        return joined
+
+    def _deliver(self, row: Row, piece: Piece | RequestError) -> None:
+        place = self._growing.get(row)
+        if place is None:  # its client left during the pass
+            return
+        now = time.perf_counter()
+        place.arrived.put_nowait(piece)
+        if isinstance(piece, RequestError):
+            self._metrics.ended("error")
+        else:
+            is_first = place.last == place.since
+            self._metrics.token(seconds=now - place.last, is_first=is_first)
+            if piece.finish is not None:
+                self._metrics.ended("length" if piece.finish == "length" else "stop")
+                self._seconds_per_answer = recent_rate(self._seconds_per_answer, seconds=now - place.since, rows=1)
+        place.last = now
+        if not row.is_wanted:
+            del self._growing[row]
+
+    def _leave(self, place: _Place) -> None:
+        """Forget an answer that has not ended: nobody waits for it."""
+        if place in self._waiting:
+            self._waiting.remove(place)
+        elif self._growing.pop(place.row, None) is None:
+            return
+        place.row.is_wanted = False
+        self._metrics.ended("abort")

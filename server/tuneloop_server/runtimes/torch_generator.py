@@ -1,0 +1,172 @@
+"""A model that torch runs to generate text: loaded from a checked artifact in float32, and tried before it answers."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tuneloop_api.contract.cgroup import free_memory
+from tuneloop_server.artifact import link_checked_model
+from tuneloop_server.generation.sampling import Sampling
+from tuneloop_server.generation.settings import GenerationDefaults
+from tuneloop_server.load_errors import cannot_load, require_numbers
+from tuneloop_server.runtimes.devices import device_of, place
+from tuneloop_server.runtimes.prompts import PromptTokenizer
+from tuneloop_server.runtimes.tokenizer import load_tokenizer
+from tuneloop_server.runtimes.torch_decoder import TorchDecoder
+from tuneloop_server.runtimes.torch_model import UNREADABLE, load_weights, prepare_torch, require_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import transformers
+    from numpy.typing import NDArray
+
+    from tuneloop_api.contract.artifact import Manifest
+    from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_server.generation.answer import Prompt, TokenMeaning
+    from tuneloop_server.tasks.task import Task
+
+_CACHE_SHARE = 0.5
+"""Of the memory that is free once the model is loaded: for keys and values. The rest is for passes over long prompts, and for the copies while rows join."""
+_HONOURED = frozenset(
+    ["do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens", "max_length", "eos_token_id", "bos_token_id", "pad_token_id",
+     "decoder_start_token_id", "use_cache", "transformers_version"]
+)  # fmt: skip
+_TRIAL = ((3, 5, 4), (4, 3, 5, 4, 3, 3))
+"""Tokens of two prompts of different lengths. Every vocabulary has them."""
+_TRIAL_TOKEN = 5
+_ALIKE = 1e-3
+"""Of the largest logit: what float32 rounds in passes of different shapes is a hundredth of it."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchGenerator:
+    """See `GeneratingModel`."""
+
+    decoder: TorchDecoder
+    defaults: GenerationDefaults
+    window: int
+    most_tokens: int
+    prompts: PromptTokenizer
+
+    @property
+    def unknown_ids(self) -> frozenset[int]:
+        """See `Vocabulary`."""
+        return self.prompts.unknown_ids
+
+    @property
+    def meaning(self) -> TokenMeaning:
+        """What tokens stand for."""
+        return self.prompts.meaning
+
+    def prompt_of_text(self, text: str, *, field: str) -> Prompt:
+        """See `PromptTokenizer.of_text`."""
+        return self.prompts.of_text(text, field=field)
+
+    def prompt_of_messages(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
+        """See `PromptTokenizer.of_messages`."""
+        return self.prompts.of_messages(messages)
+
+
+def load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchGenerator:
+    """Load the model of a checked artifact from safetensors, and try whether answers may grow together. Raises CannotServe."""
+    prepare_torch()
+    device = device_of(config.gpus)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tuneloop-model-") as temporary:
+            folder = Path(temporary)
+            link_checked_model(config, manifest, folder=folder)
+            model, absent = load_weights(folder, task)
+            require_whole(absent)
+            place(model.eval(), device)
+            return _generator(model, load_tokenizer(folder), manifest)
+    except UNREADABLE as error:
+        raise cannot_load(f"{config.artifact_uri}: model/", error) from error
+
+
+def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
+    decoder = TorchDecoder(model)
+    bytes_per_token = _try_rows(model, decoder)
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or manifest.max_tokens
+    most_tokens = int(_CACHE_SHARE * _free_bytes(model.device)) // bytes_per_token
+    window = min(context, most_tokens)
+    if window < context:
+        _log.warning(
+            "the context window is cut from %d to %d tokens: their keys and values take half of the free memory",
+            context,
+            window,
+        )
+    _log.info(
+        "context window: %d tokens; all answers together: %d tokens of %d bytes", window, most_tokens, bytes_per_token
+    )
+    return TorchGenerator(
+        decoder=decoder,
+        defaults=_defaults(model.generation_config),
+        window=window,
+        most_tokens=most_tokens,
+        prompts=PromptTokenizer(tokenizer, ends=_ends(model.generation_config, tokenizer)),
+    )
+
+
+def _try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
+    """Return the bytes of the keys and values of a token.
+
+    Raises ValueError unless two rows that grow together have the logits that each has in a pass of its own without a cache: an architecture may keep its
+    state otherwise than as keys and values, or take no notice of padding.
+    """
+    try:
+        decoder.add(_TRIAL)
+        found = decoder.step([_TRIAL_TOKEN] * len(_TRIAL))
+        bytes_per_token = decoder.bytes_per_token
+        alone = [_alone(model, [*prompt, _TRIAL_TOKEN]) for prompt in _TRIAL]
+    except Exception as error:  # an architecture's code raises what it likes
+        raise ValueError(f"{_refusal(model)} ({type(error).__name__})") from error
+    require_numbers(alone)
+    if any(np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, alone, strict=True)):
+        raise ValueError(_refusal(model))
+    decoder.keep([])
+    return bytes_per_token
+
+
+def _refusal(model: transformers.PreTrainedModel) -> str:
+    found = f"{model.config.model_type}: two answers that grow together are not what each would be alone"
+    return f"{found}; allowed are decoders that keep keys and values alone"
+
+
+@torch.inference_mode()
+def _alone(model: Any, ids: list[int]) -> NDArray[np.float32]:
+    """Return the logits of the last token, [V], of a pass without a cache."""
+    logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
+    return logits[0, -1].float().cpu().numpy()
+
+
+def _free_bytes(device: torch.device) -> int:
+    return free_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+
+
+def _ends(config: transformers.GenerationConfig, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end an answer: those of generation_config.json, or that of the tokenizer."""
+    ends = tokenizer.eos_token_id if config.eos_token_id is None else config.eos_token_id
+    return frozenset([] if ends is None else ends if isinstance(ends, list) else [ends])
+
+
+def _defaults(config: transformers.GenerationConfig) -> GenerationDefaults:
+    """Return what generation_config.json says. What this server does not know is named in the log: answers then differ from those of transformers."""
+    if others := sorted(name for name in config.to_diff_dict() if name not in _HONOURED and not name.startswith("_")):
+        _log.warning("generation_config.json: %s: not known to this server, and without effect", ", ".join(others))
+    temperature = 1.0 if config.temperature is None else config.temperature
+    sampling = Sampling(
+        temperature=temperature if config.do_sample else 0.0,
+        top_k=config.top_k or 0 if config.do_sample else 0,
+        top_p=config.top_p or 1.0 if config.do_sample else 1.0,
+        repetition_penalty=config.repetition_penalty or 1.0,
+    )
+    return GenerationDefaults(sampling=sampling, max_new_tokens=config.max_new_tokens)
