@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_server.fields import check_known, choice, invalid, wrong
+from tuneloop_server.fields import check_known, choice, invalid, text_of, wrong
 from tuneloop_server.generation.settings import Asked, read_max_tokens, read_sampling, read_stop, refuse_unless
-from tuneloop_server.protocols.json_body import json_object, text_of
+from tuneloop_server.protocols.json_body import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
