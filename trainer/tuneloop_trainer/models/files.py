@@ -28,6 +28,8 @@ TOKENIZER_FILES = (
     "tokenizer.model",
     "sentencepiece.bpe.model",
 )
+MODEL_FILES = ("config.json", "model*.safetensors", WEIGHTS_INDEX, *TOKENIZER_FILES)
+"""Patterns of the files that are fetched of a model."""
 
 _VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
 _CHOICE = "fast_tokenizer_files"

@@ -20,7 +20,7 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import failure_of, first_line
-from tuneloop_trainer.models.files import TOKENIZER_FILES, check_files
+from tuneloop_trainer.models.files import MODEL_FILES, check_files
 from tuneloop_trainer.models.hub_advice import advice
 from tuneloop_trainer.redaction import redact
 
@@ -32,7 +32,6 @@ FEW_TRIES = 2
 """For a command that somebody waits for: a hub that is not reached is named within seconds."""
 _ANSWER_SECONDS = 5.0
 """How long the hub is waited for, to be reached and then to answer, before files are loaded."""
-_WANTED = ["config.json", "model*.safetensors", "model.safetensors.index.json", *TOKENIZER_FILES]
 _TOKEN = "; name the Secret with your token in model.secretRef (tuneloop run: export HF_TOKEN)"  # noqa: S105  (advice)
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
@@ -64,7 +63,7 @@ def _fetch(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     repository = uri.removeprefix(HUB_SCHEME)
     found = HfApi().model_info(repository, revision=revision, timeout=_ANSWER_SECONDS)
     check_files({file.rfilename for file in found.siblings or []}, uri=uri)
-    folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=_WANTED)
+    folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=list(MODEL_FILES))
     return Path(folder), str(found.sha)
 
 
