@@ -33,7 +33,13 @@ FEW_TRIES = 2
 _ANSWER_SECONDS = 5.0
 """How long the hub is waited for, to be reached and then to answer, before files are loaded."""
 _TOKEN = "; name the Secret with your token in model.secretRef (tuneloop run: export HF_TOKEN)"  # noqa: S105  (advice)
-_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+_UNAUTHORIZED, _FORBIDDEN, _TOO_MANY_REQUESTS, _SERVER_ERROR = 401, 403, 429, 500
+_HINTS = {
+    _UNAUTHORIZED: "put a token that is valid into the Secret of model.secretRef (tuneloop run: export HF_TOKEN), or name none for a public model",
+    _FORBIDDEN: "put a token with the right to read this repository into the Secret of model.secretRef (tuneloop run: export HF_TOKEN)",
+    _TOO_MANY_REQUESTS: f"begin again later; a token raises the limit{_TOKEN}",
+}
+"""What to do, by the status of an answer that has no error of its own."""
 
 
 def fetch_model(uri: str, *, revision: str, cache: Path, tries: int = ALL_TRIES) -> tuple[Path, str]:
@@ -83,7 +89,11 @@ def _refused(uri: str, *, revision: str, error: Exception) -> ModelAccessError:
     if isinstance(error, RepositoryNotFoundError):
         return ModelAccessError(f"{what} does not exist, or is private", hint=f"check the name{_TOKEN}")
     if isinstance(error, HfHubHTTPError):
-        return ModelAccessError(f"{what}: the hub refused: {first_line(error)}")
+        status = error.response.status_code
+        refusal = (
+            "the hub does not know the token" if status == _UNAUTHORIZED else f"the hub refused: {first_line(error)}"
+        )
+        return ModelAccessError(f"{what}: {refusal}", hint=_HINTS.get(status))
     return ModelAccessError(
         f"{what} cannot be fetched: {type(error).__name__}: {first_line(error)}",
         hint=advice(error, endpoint=ENDPOINT),
