@@ -43,6 +43,8 @@ class ObjectServer(ThreadingHTTPServer):
         """How many of the next answers are 503, how many of the next contents break off in the middle, and whether there is no answer at all."""
         self.stalls = False
         """Whether contents stay on their way for ever."""
+        self.knows_if_match = True
+        """Whether a condition of a request counts."""
         self.refused = ""
         """Code of the error with which each request is refused; empty: none is."""
         self.is_signed = True
@@ -119,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         if (content := objects.get(key)) is None:
             self.say_error(404, "NoSuchKey")
             return
-        if self.headers.get("If-Match") not in (None, etag(content)):
+        if self.server.knows_if_match and self.headers.get("If-Match") not in (None, etag(content)):
             self.say_error(412, "PreconditionFailed")
             return
         headers = {"ETag": etag(content), "Last-Modified": _DATE}
@@ -148,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
         page, after = page_of(objects, query.get("prefix", ""), query.get("marker", ""))
         items = "".join(
             f"<Blob><Name>{escape(key)}</Name><Properties><Last-Modified>{_DATE}</Last-Modified><Content-Length>{len(objects[key])}</Content-Length>"
-            f"<Content-Type>text/plain</Content-Type><Etag>{escape(etag(objects[key]))}</Etag></Properties></Blob>"
+            f"<Content-Type>text/plain</Content-Type><Etag>{etag(objects[key])[1:-1]}</Etag></Properties></Blob>"
             for key in page
         )
         self.say(

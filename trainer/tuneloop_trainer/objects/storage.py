@@ -1,4 +1,7 @@
-"""The door to a bucket: asks for one object, for those below a name, for a part of an object. Each call has a time limit. Nothing else imports obstore."""
+"""The door to a bucket: asks for one object, for those below a name, for a part of an object. Each call has a time limit. Nothing else imports obstore.
+
+obstore reads credentials, region and endpoint from the environment, and so the proxy (HTTPS_PROXY, NO_PROXY) and the authorities (SSL_CERT_FILE).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuneloop_trainer.errors import ConfigError
@@ -31,7 +33,8 @@ _ANSWER = timedelta(seconds=10)
 """For an answer without content: about one object, or a page of a list."""
 _PIECE = timedelta(seconds=120)
 """For a piece of an object: 8 MiB at 70 kB/s."""
-_BUNDLE = "SSL_CERT_FILE"
+_PAGE = 1000
+"""Objects of a list that are looked at at a time."""
 T = TypeVar("T")
 
 
@@ -85,9 +88,7 @@ class Storage:
             except FileNotFoundError:
                 return None
             except self._obstore.exceptions.PermissionDeniedError:
-                self._obstore.get(
-                    self._asking, path
-                )  # its refusal names a reason, which an answer without content cannot
+                self._obstore.get(self._asking, path)  # refused, too, and with a reason, for which HEAD has no room
                 raise
 
         return self._persistently(ask)
@@ -97,7 +98,7 @@ class Storage:
 
         def ask() -> list[RemoteObject]:
             found: list[RemoteObject] = []
-            for page in self._obstore.list(self._asking, path, chunk_size=1000):
+            for page in self._obstore.list(self._asking, path, chunk_size=_PAGE):
                 found += map(_object, page)
                 if len(found) > most:
                     break
@@ -114,7 +115,7 @@ class Storage:
                 answer = self._obstore.get(self._reading, found.path, options=options)
             except (FileNotFoundError, self._obstore.exceptions.PreconditionError) as error:
                 raise ObjectChangedError(found.path) from error
-            if answer.meta["size"] != found.size:
+            if answer.meta["size"] != found.size:  # of a storage that does not know If-Match
                 raise ObjectChangedError(found.path)
             return bytes(answer.bytes())
 
@@ -135,8 +136,6 @@ class Storage:
 
     def _opened(self, limit: timedelta) -> Any:
         options: dict[str, Any] = {"timeout": limit, "connect_timeout": _CONNECT, "allow_http": self._is_plain_http}
-        if bundle := os.environ.get(_BUNDLE):
-            options["root_certificate"] = _content(bundle)
         classes = {"s3://": "S3Store", "gs://": "GCSStore", "az://": "AzureStore"}
         store = getattr(self._obstore.store, classes[self._place.scheme])
         try:
@@ -159,11 +158,7 @@ def _obstore() -> Any:
 
 
 def _object(found: Any) -> RemoteObject:
-    return RemoteObject(path=found["path"], size=found["size"], etag=found["e_tag"], version=found["version"])
-
-
-def _content(bundle: str) -> bytes:
-    try:
-        return Path(bundle).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{_BUNDLE}={bundle} cannot be read: {error.strerror}") from error
+    etag = found["e_tag"]
+    if etag and '"' not in etag:  # in lists of Azure
+        etag = f'"{etag}"'
+    return RemoteObject(path=found["path"], size=found["size"], etag=etag, version=found["version"])

@@ -41,7 +41,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
-def test_the_rows_of_a_folder_become_files_over_pages_of_a_list(server, tmp_path, scheme):
+def test_the_rows_of_a_folder_become_files_over_pages_of_a_list(server, tmp_path, monkeypatch, scheme):
+    monkeypatch.setattr(storage, "_PAGE", 2)
     server.begin(reviews=ROWS)
     server.is_signed = scheme == "s3"
     found = snapshot(f"{scheme}://reviews/2026", tmp_path)
@@ -240,6 +241,14 @@ def test_an_object_that_changes_between_listing_and_reading_is_named(server, tmp
     server.before_read = lambda: (objects.clear(), objects.update(change))
     message = refused("s3://reviews/2026", tmp_path).message
     assert message.endswith("the object 2026/a.csv was changed or deleted while it was fetched")
+
+
+def test_a_storage_that_knows_no_conditions_may_not_give_another_size(server, tmp_path):
+    objects = {"2026/a.csv": b"first"}
+    server.begin(reviews=objects)
+    server.knows_if_match = False
+    server.before_read = lambda: objects.update({"2026/a.csv": b"first, and longer"})
+    assert "was changed or deleted" in refused("s3://reviews/2026", tmp_path).message
 
 
 def test_a_claim_without_room_is_named_before_anything_is_read(server, tmp_path, monkeypatch):
