@@ -166,7 +166,9 @@ BAD_MANIFESTS = (
     bad_text("B21", "spec.data.train[0].window", "14", f.DURATION, spec__data__train=[{"uri": "feedback://reviews"}]),
     bad_text("B13", "spec.data.train[0].cutoff", "yesterday", f.MOMENT, spec__data__train=[{"uri": "feedback://reviews"}]),
     bad("B13", By.OPERATOR, "spec.model.uri", "file:///etc/passwd", "file:// is a path of one machine"),
-    bad_text("B13", "spec.model.uri", "s3://bucket/artifact", f.MODEL_URI, kind=DEPLOYMENT),
+    bad_text("B13", "spec.model.uri", "s3://AKIAEXAMPLE:secret@bucket/bert", f.MODEL_URI),
+    bad_text("B13", "spec.data.train[0].uri", "s3://169.254.169.254:80/latest", f.DATA_URI),
+    bad("B13", By.OPERATOR, "spec.model.uri", "s3://bucket/artifact", "the folder of an artifact that a FineTuneJob published is needed", kind=DEPLOYMENT),
     bad("B13", By.OPERATOR, "spec.model.uri", "hf://a/b", "the folder of an artifact that a FineTuneJob published is needed", kind=DEPLOYMENT),
     # B14 paths that lead out of the claim
     bad_text("B14", "spec.storage.subPath", "../../", f.SUB_PATH),
@@ -177,6 +179,7 @@ BAD_MANIFESTS = (
     bad_text("B14", "spec.data.train[0].uri", "pvc://models/a/../../b", f.DATA_URI),
     bad_text("B14", "spec.data.train[0].uri", "pvc://models/%2e%2e/b", f.DATA_URI),
     bad_text("B14", "spec.model.uri", "pvc://models/..\\b", f.BASE_MODEL_URI),
+    bad_text("B14", "spec.data.train[0].uri", "s3://bucket/a/../../b", f.DATA_URI),
     bad_text("B14", "spec.model.uri", "pvc://models/..", f.MODEL_URI, kind=DEPLOYMENT),
     # B15 images
     bad_text("B15", "spec.image", "Trainer:1", f.IMAGE),
@@ -188,6 +191,8 @@ BAD_MANIFESTS = (
     # B16 accounts and secrets are those of the job's own namespace: there is no way to name another
     bad_text("B16", "spec.serviceAccountName", "kube-system/admin", f.NAME),
     unknown_field("B16", "spec.model.secretRef.namespace", "kube-system", spec__model__secretRef__name="token"),
+    bad("B16", By.OPERATOR, "spec.data.train", [{"uri": "s3://bucket/a.csv", "secretRef": {"name": "ours"}}, {"uri": "s3://other/b.csv", "secretRef": {"name": "theirs"}}], "one Secret for all s3:// addresses of a job", field="spec.data.train[1].secretRef.name"),
+    bad("B16", By.OPERATOR, "spec.data.train", [{"uri": "s3://bucket/a.csv", "secretRef": {"name": "ours"}}], "data.train[0].secretRef gives prepare this variable; leave one of the two out", field="spec.env[0].name", spec__env=[{"name": "AWS_SECRET_ACCESS_KEY", "value": "a"}]),
     unknown_field("B16", "spec.env[0].secretKeyRef.namespace", "kube-system", spec__env=_SECRET),
     bad_text("B16", "spec.model.secretRef.name", "kube-system/token", f.NAME),
     bad_text("B16", "spec.env[0].secretKeyRef.key", "../token", f.OBJECT_KEY, spec__env=_SECRET),

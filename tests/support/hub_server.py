@@ -31,6 +31,8 @@ class Hub(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.busy, self.cut_off = 0, 0
         """How many of the next answers are 503, and how many of the next weights break off in the middle."""
+        self.refused: tuple[int, str] | None = None
+        """Status and words (`X-Error-Message`) of the answer to every question; None: none is refused."""
         self.token = ""
         """The token that org/name asks for; empty: none."""
         self.slow_seconds = 0.0
@@ -57,6 +59,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.busy:
             self.server.busy -= 1
             self.say(b"{}", status=503)
+            return
+        if self.server.refused:
+            status, words = self.server.refused
+            self.say(b"{}", status=status, headers={"X-Error-Message": words})
             return
         if self.server.token and self.headers["Authorization"] != f"Bearer {self.server.token}":
             self.say(b"{}", status=401, headers={"X-Error-Code": "GatedRepo"})

@@ -30,13 +30,13 @@ SMALLEST = {
 # For each pattern: what matches it, and what does not. A pattern without a line here fails the test.
 EXAMPLES = {
     "model": (
-        ["hf://a/b", "hf://FacebookAI/roberta-base", "pvc://models/a/b.csv", "pvc://a.b-c/x", "file:///a", "file:///ä b", "pvc://a/.a/..b/.../"],
-        ["http://a/b", "hf://a", "hf://a/b/c", "hf://a/..", "pvc://UPPER/a", "pvc://a-/b", "pvc://a..b/c", "pvc://a/../b", "pvc://a/.", "pvc://a//b", "pvc://a/%2e%2e/b",
+        ["hf://a/b", "hf://FacebookAI/roberta-base", "s3://models/bert/base", "gs://m_1/a", "az://models/a/", "pvc://models/a/b.csv", "pvc://a.b-c/x", "file:///a", "file:///ä b", "pvc://a/.a/..b/.../"],
+        ["http://a/b", "s3://models", "s3://models/", "s3://ab/c", "s3://Models/a", "s3://-ab/c", "s3://key:secret@bucket/a", "s3://bucket:9000/a", "s3://bucket/a/../b", "s3://bucket/a//b", "s3://[::1]/a", "S3://bucket/a", "s3a://bucket/a", "hf://a", "hf://a/b/c", "hf://a/..", "pvc://UPPER/a", "pvc://a-/b", "pvc://a..b/c", "pvc://a/../b", "pvc://a/.", "pvc://a//b", "pvc://a/%2e%2e/b",
          "pvc://a/b\\c", "pvc://a/b\n", "pvc://a/", "file://a/b", "file:///a/..", "file:///", " pvc://a/b", "pvc://a/b\x00", "pvc://a/b\x7f"],
     ),
-    "data": (["pvc://models/a/b.csv", "file:///a", "feedback://reviews", "feedback://a"], ["hf://a/b", "feedback://", "feedback://A", "feedback://a/b", "feedback://a-", "feedback://" + "a" * 37]),
+    "data": (["pvc://models/a/b.csv", "s3://reviews/2026/a.csv", "gs://reviews/a b.csv", "az://reviews/a?b.csv", "file:///a", "feedback://reviews", "feedback://a"], ["hf://a/b", "s3://reviews", "s3://reviews/%2e%2e/a", "s3://a\\b/c", "https://bucket.s3.amazonaws.com/a", "feedback://", "feedback://A", "feedback://a/b", "feedback://a-", "feedback://" + "a" * 37]),
     "moment": (["2026-11-30T12:00:00Z"], ["", "2026-11-30", "2026-11-30T12:00:00", "2026-11-30T12:00Z", "2026-11-30T12:00:00+01:00", "2026-11-30T12:00:00.5Z", "2026-11-30 12:00:00Z"]),
-    "files": (["pvc://models/a/b.csv", "file:///a"], ["hf://a/b", "pvc://a/../b"]),
+    "files": (["pvc://models/a/b.csv", "file:///a"], ["hf://a/b", "s3://bucket/a", "pvc://a/../b"]),
     "name": (["a", "models", "a.b-c", "0"], ["-a", "a-", "A", "a_b", "a/b", "ä", "a\n", "a..b", ""]),
     "duration": (
         ["30s", "10m", "24h", "14d", "1h30m", "1d12h", "9999d", "99999h", "999999m", "99999999s", "0s"],

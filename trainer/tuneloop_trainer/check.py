@@ -16,7 +16,7 @@ from tuneloop_api.contract.job_plan import JobPlan, PlannedMemory, PlannedModel,
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.folder import bytes_to_write
-from tuneloop_trainer.data.notes import feedback_notes
+from tuneloop_trainer.data.notes import source_notes
 from tuneloop_trainer.data.pipeline import Inputs, encoder_of, notes_of_rows, read_rows, write_sample
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.row_table import OUT, TRAIN
@@ -88,7 +88,8 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
     model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True, reserved=reserved)
     refuse_too_long(settings.data.max_tokens, model=model)
     refuse_long_targets(task_of(settings), model=model)
-    inputs = inputs_of(config, sources=locate_sources(config, snapshots=scratch / "feedback"), model=model)
+    sources = locate_sources(config, snapshots=scratch / "feedback", is_awaited=True)
+    inputs = inputs_of(config, sources=sources, model=model)
     read = read_rows(inputs, folder=scratch, part=_silent)
     table = read.table
     rows = _rows(table, inputs)
@@ -107,7 +108,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
         lambda: preflight.require_room(shape, data=data),
         lambda: _require_origin(config),
         lambda: open_champion(config, labels=resolved.labels),
-        lambda: recent_sources(config, snapshots=scratch / "feedback"),
+        lambda: recent_sources(config, snapshots=scratch / "feedback", is_awaited=True),
     ]
     if shape is not None:
         checks.append(lambda: preflight.memory(shape, resolved))
@@ -116,7 +117,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
         resolved=resolved,
         sampled=rows.sampled,
         rows=rows.counts,
-        notes=[*feedback_notes(inputs.sources), *notes_of_rows(read)],
+        notes=[*source_notes(inputs.sources), *notes_of_rows(read)],
         nodes=settings.gang.nodes,
         ranks=settings.gang.nodes * settings.gang.processes_per_node,
         memory=None if shape is None else _memory(preflight, shape, resolved),

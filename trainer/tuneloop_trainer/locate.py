@@ -31,7 +31,7 @@ FORMATS: dict[str, Format] = {
     ".iob": "conll",
     ".txt": "txt",
 }
-_ALLOWED = (
+ALLOWED = (
     ".csv, .tsv, .jsonl, .ndjson, .json (one object a line, or a file of SQuAD), .parquet, .conll, .bio or .iob (a token and its tag a line), "
     ".txt (a text a line), or a folder written by datasets.save_to_disk"
 )
@@ -81,11 +81,15 @@ def path_of_uri(uri: str, *, claims: Mapping[str, str], field: str) -> Path:
 
 
 def files_of(source: SourceSettings, *, claims: Mapping[str, str], field: str) -> list[DataFile]:
-    """Return the files of a source in reading order.
+    """Return the files of a source in reading order. Raises ConfigError as `path_of_uri`, DataError as `files_at`."""
+    return files_at(path_of_uri(source.uri, claims=claims, field=f"{field}.uri"), source=source, field=field)
+
+
+def files_at(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
+    """Return the files of a source in reading order. path: of its file or folder.
 
     Raises DataError if there is no file of a known format, or if a file lies outside the source or is not there itself (Git LFS).
     """
-    path = path_of_uri(source.uri, claims=claims, field=f"{field}.uri")
     files = _found(path, source=source, field=field)
     root = root_of(path) if path.is_dir() else path
     for file in files:
@@ -119,7 +123,7 @@ def _found(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]:
     if source.split != _DEFAULT_SPLIT:
         raise _without_splits(source, field=field)
     if path.suffix.lower() not in FORMATS:
-        raise DataError(f"{field}.uri: {source.uri} has no known extension; allowed: {_ALLOWED}")
+        raise DataError(f"{field}.uri: {source.uri} has no known extension; allowed: {ALLOWED}")
     return [DataFile(path=path, format=FORMATS[path.suffix.lower()], name=source.uri)]
 
 
@@ -140,7 +144,7 @@ def _folder(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]
     files = tables or known  # beside a table, a .txt file is a licence or a read-me
     if not files:
         there = ", ".join(file.as_posix() for file in found[:5]) or "nothing"
-        raise DataError(f"{field}.uri: no file of {uri} can be read; allowed: {_ALLOWED}; there is {there}")
+        raise DataError(f"{field}.uri: no file of {uri} can be read; allowed: {ALLOWED}; there is {there}")
     return [
         DataFile(path=path / file, format=FORMATS[file.suffix.lower()], name=f"{uri.rstrip('/')}/{file.as_posix()}")
         for file in _of_split(files, source=source, field=field)

@@ -16,7 +16,7 @@ from tuneloop_trainer.data.choose_format import choose_format
 from tuneloop_trainer.data.digest import dataset_digest
 from tuneloop_trainer.data.folder import bytes_to_write, find_dataset
 from tuneloop_trainer.data.locate_source import BEGUN, located, snapshots_of
-from tuneloop_trainer.data.notes import feedback_notes
+from tuneloop_trainer.data.notes import source_notes
 from tuneloop_trainer.data.pipeline import STEPS, Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.prepare_progress import PrepareProgress
@@ -49,7 +49,8 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     Raises ModelAccessError, DataError, ConfigError, StorageError: what is wrong, where, and what to do.
     """
     progress = PrepareProgress(reporter)
-    sources = locate_sources(config, snapshots=snapshots_of(config))
+    with progress.part("finding the sources", until=0.02):
+        sources = locate_sources(config, snapshots=snapshots_of(config))
     with progress.part("checking the model", until=0.05):
         model = open_model(
             config.settings.model,
@@ -59,7 +60,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         )
         refuse_too_long(config.settings.data.max_tokens, model=model)
         refuse_long_targets(task_of(config.settings), model=model)
-    for note in feedback_notes(sources):
+    for note in source_notes(sources):
         LOG.info("data: %s", note)
     inputs = inputs_of(config, sources=sources, model=model)
     with progress.part("reading the sources' contents", until=0.1) as done:
@@ -104,7 +105,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         cache_hit=found is not None,
         memory=memory,
         notes=[
-            *feedback_notes(sources),
+            *source_notes(sources),
             *manifest.notes,
             *notes_on_int8(manifest.counts.splits, config.settings.output),
             *notes,
@@ -127,12 +128,19 @@ def inputs_of(config: RunConfig, *, sources: list[LocatedSource], model: Pretrai
     return Inputs(settings=config.settings, sources=sources, model=model, task=task, row_format=row_format)
 
 
-def locate_sources(config: RunConfig, *, snapshots: Path) -> list[LocatedSource]:
-    """Find the files of all sources: train, validation, test. snapshots: folder for the rows of feedback that count."""
+def locate_sources(config: RunConfig, *, snapshots: Path, is_awaited: bool = False) -> list[LocatedSource]:
+    """Find the files of all sources: train, validation, test. snapshots, is_awaited: as in `located`."""
     data = config.settings.data
     given = ((TRAIN, "train", data.train), (VALIDATION, "validation", data.validation), (TEST, "test", data.test))
     return [
-        located(source, split=split, field=f"data.{name}[{index}]", config=config, snapshots=snapshots)
+        located(
+            source,
+            split=split,
+            field=f"data.{name}[{index}]",
+            config=config,
+            snapshots=snapshots,
+            is_awaited=is_awaited,
+        )
         for split, name, sources in given
         for index, source in enumerate(sources or ())
     ]

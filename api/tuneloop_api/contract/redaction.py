@@ -12,7 +12,9 @@ from tuneloop_api.wire.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|ACCOUNT_?KEY|PRIVATE_?KEY", re.IGNORECASE
+)
 _SHORTEST_SECRET = 6
 """Characters. Replacing a shorter value would hide words that are not secret."""
 _CREDENTIALS = re.compile(r"\b(Bearer|Basic) +([A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE)

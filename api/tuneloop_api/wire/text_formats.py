@@ -41,6 +41,9 @@ _LETTER = rf"[^/{_CONTROL}%\\]"
 _PARTS = rf"(/(\.{{0,2}}[^/.{_CONTROL}%\\]{_LETTER}*|\.{{3}}{_LETTER}*))+/?"
 """A path in which no part is empty, `.` or `..`."""
 _FILES = f"(file://|pvc://{_SUBDOMAIN}){_PARTS}"
+_BUCKET = "[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"
+_FILES_OR_OBJECTS = f"(file://|pvc://{_SUBDOMAIN}|(s3|gs|az)://{_BUCKET}){_PARTS}"
+_OBJECT_WORDS = "s3://BUCKET/PATH, gs://BUCKET/PATH, az://CONTAINER/PATH"
 _PATH_WORDS = "PATH has no empty part, no . or .. as a part, no %, no backslash and no control character"
 
 NAME = TextFormat(
@@ -66,8 +69,8 @@ DURATION = TextFormat(
 )
 """No value overflows the API server's 64-bit nanoseconds."""
 MODEL_URI = TextFormat(
-    pattern=f"^({_FILES}|hf://{_WORDS}/{_WORDS})$",
-    allowed=f"must be pvc://CLAIM/PATH, hf://ORG/NAME or, in local mode only, file:///PATH; {_PATH_WORDS}",
+    pattern=f"^({_FILES_OR_OBJECTS}|hf://{_WORDS}/{_WORDS})$",
+    allowed=f"must be pvc://CLAIM/PATH, hf://ORG/NAME, {_OBJECT_WORDS} or, in local mode only, file:///PATH; {_PATH_WORDS}",
     example="hf://FacebookAI/roberta-base",
 )
 BASE_MODEL_URI = TextFormat(
@@ -81,8 +84,8 @@ FILES_URI = TextFormat(
     example="pvc://models/reviews.csv",
 )
 DATA_URI = TextFormat(
-    pattern=f"^({_FILES}|feedback://[a-z]([-a-z0-9]{{0,34}}[a-z0-9])?)$",
-    allowed=f"must be pvc://CLAIM/PATH, feedback://DEPLOYMENT or, in local mode only, file:///PATH; {_PATH_WORDS}",
+    pattern=f"^({_FILES_OR_OBJECTS}|feedback://[a-z]([-a-z0-9]{{0,34}}[a-z0-9])?)$",
+    allowed=f"must be pvc://CLAIM/PATH, {_OBJECT_WORDS}, feedback://DEPLOYMENT or, in local mode only, file:///PATH; {_PATH_WORDS}",
     example="pvc://models/reviews.csv",
 )
 MOMENT = TextFormat(

@@ -1,4 +1,7 @@
-"""Addresses of models, data and artifacts: `pvc://CLAIM/PATH`, `file:///PATH` (one machine only), `hf://ORG/NAME`, `feedback://DEPLOYMENT`, `job://NAME`."""
+"""Addresses of models, data and artifacts.
+
+`pvc://CLAIM/PATH`, `file:///PATH` (one machine only), `hf://ORG/NAME`, `s3://BUCKET/PATH`, `gs://BUCKET/PATH`, `az://CONTAINER/PATH`, `feedback://DEPLOYMENT`, `job://NAME`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import NamedTuple
 
 CLAIM_SCHEME, FILE_SCHEME, HUB_SCHEME, FEEDBACK_SCHEME = "pvc://", "file://", "hf://", "feedback://"
 JOB_SCHEME = "job://"
+OBJECT_SCHEMES = ("s3://", "gs://", "az://")
+"""Object storage: S3 and what speaks its protocol, Google Cloud Storage, Azure Blob Storage."""
 _CLAIM_URI = re.compile(r"pvc://([^/]+)/(.+)")
 
 
@@ -23,6 +28,22 @@ class ClaimPath(NamedTuple):
         return f"{CLAIM_SCHEME}{self.claim}/{self.path}"
 
 
+class ObjectPath(NamedTuple):
+    """A place in object storage."""
+
+    scheme: str
+    """One of `OBJECT_SCHEMES`."""
+    bucket: str
+    """The bucket, or the container of Azure."""
+    path: str
+    """Name of an object, or of a folder of objects; without a slash at its begin or end."""
+
+    @property
+    def uri(self) -> str:
+        """The address."""
+        return f"{self.scheme}{self.bucket}/{self.path}"
+
+
 def claim_path(uri: str) -> ClaimPath | None:
     """Return the place that `pvc://CLAIM/PATH` names; None for another kind of address."""
     match = _CLAIM_URI.fullmatch(uri)
@@ -37,3 +58,11 @@ def feedback_deployment(uri: str) -> str | None:
 def base_job(uri: str) -> str | None:
     """Return the FineTuneJob that `job://NAME` names; None for another kind of address."""
     return uri.removeprefix(JOB_SCHEME) if uri.startswith(JOB_SCHEME) else None
+
+
+def object_path(uri: str) -> ObjectPath | None:
+    """Return the place that `s3://BUCKET/PATH`, `gs://BUCKET/PATH` or `az://CONTAINER/PATH` names; None for another kind of address."""
+    scheme, separator, rest = uri.partition("://")
+    bucket, _, path = rest.partition("/")
+    found = ObjectPath(scheme + separator, bucket, path.strip("/"))
+    return found if found.scheme in OBJECT_SCHEMES and bucket and found.path else None

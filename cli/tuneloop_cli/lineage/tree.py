@@ -167,9 +167,9 @@ def _of_checkpoint(uri: str | None, documents: Documents, followed: frozenset[st
 def _of_data(job: Document, documents: Documents) -> Node:
     data = at(job, "status.data") or {}
     report = documents.read_report(data["report"]) if data.get("report") else None
-    rows = _rows_by_source(report or {})
+    found = _sources_of(report or {})
     sources = [
-        Node(kind="Source", name=source["uri"], facts=_source_facts(source, split, rows.get((split, source["uri"]))))
+        Node(kind="Source", name=source["uri"], facts=_source_facts(source, split, found.get((split, source["uri"]))))
         for split in _SPLITS
         for source in at(job, f"spec.data.{split}") or ()
     ]
@@ -183,16 +183,18 @@ def _data_name(job: str) -> str:
     return f"prepared by {job}"
 
 
-def _rows_by_source(report: Document) -> dict[tuple[str, str], int]:
-    """Return the usable rows by use and URI, of sources that are named once: two splits of one folder cannot be told apart."""
+def _sources_of(report: Document) -> dict[tuple[str, str], Document]:
+    """Return the sources of a data report by use and URI, of those that are named once: two splits of one folder cannot be told apart."""
     sources = report.get("sources") or ()
     named = Counter((source["for"], source["uri"]) for source in sources)
-    return {key: source["usable"] for source in sources if named[key := (source["for"], source["uri"])] == 1}
+    return {key: source for source in sources if named[key := (source["for"], source["uri"])] == 1}
 
 
-def _source_facts(source: Document, split: str, rows: int | None) -> Facts:
+def _source_facts(source: Document, split: str, found: Document | None) -> Facts:
+    """Return the facts of a source. found: its entry in the data report; what lay in a bucket has a digest there."""
     shown: Facts = {name: source[name] for name in ("split", "limit", "cutoff", "window") if name in source}
-    return {"usedFor": split, "rows": rows, **shown}
+    digest: Facts = {"digest": objects["digest"]} if found and (objects := found.get("objects")) else {}
+    return {"usedFor": split, "rows": found["usable"] if found else None, **digest, **shown}
 
 
 def _parent(*nodes: Node) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.wire.names import HUB_TOKEN
+from tuneloop_api.wire.object_credentials import CREDENTIALS
+from tuneloop_api.wire.uris import object_path
 from tuneloop_cli.local import api_keys
 from tuneloop_operator.decide.refusal import Refusal
 
@@ -48,9 +50,22 @@ def missing(spec: Mapping[str, Any], environment: Mapping[str, str]) -> list[Ref
     ]
 
 
+def blocks_with_secrets(spec: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the blocks of model and sources that name a Secret, each with its field."""
+    data, beside = spec.get("data") or {}, (spec.get("evaluation") or {}).get("compareWith") or {}
+    lists = {f"spec.data.{name}": data.get(name) for name in ("train", "validation", "test")}
+    lists["spec.evaluation.compareWith.recent"] = beside.get("recent")
+    blocks = {"spec.model": spec.get("model") or {}} | {
+        f"{field}[{number}]": source for field, sources in lists.items() for number, source in enumerate(sources or ())
+    }
+    yield from ((field, block) for field, block in blocks.items() if block.get("secretRef"))
+
+
 def _references(spec: Mapping[str, Any]) -> Iterator[Reference]:
-    if (spec.get("model") or {}).get("secretRef"):
-        yield Reference(field="spec.model.secretRef", variable=HUB_TOKEN, is_optional=False)
+    for field, block in blocks_with_secrets(spec):
+        place = object_path(str(block.get("uri")))
+        for name in (HUB_TOKEN,) if place is None else CREDENTIALS[place.scheme].required:
+            yield Reference(field=f"{field}.secretRef", variable=name, is_optional=False)
     if api_keys.needs_keys(spec):
         yield Reference(field=api_keys.FIELD, variable=api_keys.VARIABLE, is_optional=False)
     for number, variable in enumerate(spec.get("env") or ()):

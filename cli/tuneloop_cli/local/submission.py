@@ -14,6 +14,7 @@ from tuneloop_api.v1alpha1 import FineTuneJob
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import claim_path
 from tuneloop_cli.local.one_machine import PLACEMENT, POD_OPTIONS
+from tuneloop_cli.local.references import blocks_with_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +58,8 @@ def trained_identity(manifest: Manifest) -> str:
     spec["scheduling"] = {
         name: value for name, value in (spec.get("scheduling") or {}).items() if name not in PLACEMENT
     }
-    spec["model"].pop("secretRef", None)
+    for _, block in blocks_with_secrets(spec):
+        del block["secretRef"]
     trained = {name: value for name, value in spec.items() if name not in POD_OPTIONS | {"network"} and value != {}}
     return str(uuid.uuid5(_UUID_NAMESPACE, f"{metadata['namespace']}/{metadata['name']}/{digest_of(trained)}"))
 

@@ -18,6 +18,6 @@ def local_address(field: str, uri: str) -> Iterator[Refusal]:
             reason="LocalAddress",
             field=field,
             given=uri,
-            allowed="file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim or a hub",
+            allowed="file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim, a bucket or a hub",
             example="pvc://models/" + uri.removeprefix(FILE_SCHEME).strip("/"),
         )

@@ -6,9 +6,9 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
-from tuneloop_api.wire.names import HUB_TOKEN
 from tuneloop_operator.decide.accept_addresses import local_address
 from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
+from tuneloop_operator.decide.accept_secrets import secret_refusals
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
         *_local_addresses(spec, settings),
         *_feedback_of_another_task(spec),
         *_missing_claim(spec, settings),
-        *_two_tokens(spec),
+        *secret_refusals(spec),
         *pod_refusals(spec, spec.scheduling),
         *resources_refusals(spec.resources),
         *_network(spec),
@@ -110,18 +110,3 @@ def _missing_claim(spec: FineTuneJobSpec, settings: OperatorSettings) -> Iterato
         allowed="name a PersistentVolumeClaim of this namespace to write to, since the operator has no default claim",
         example="storage: {claim: models}",
     )
-
-
-def _two_tokens(spec: FineTuneJobSpec) -> Iterator[Refusal]:
-    """Yield the variable that gives `prepare` a second token of the hub."""
-    if spec.model.secret_ref is None:
-        return
-    for number, variable in enumerate(spec.env or ()):
-        if variable.name == HUB_TOKEN:
-            yield Refusal(
-                reason="InvalidVariable",
-                field=f"spec.env[{number}].name",
-                given=repr(HUB_TOKEN),
-                allowed="model.secretRef gives prepare this variable; leave one of the two out",
-                example="model.secretRef alone, so that no other stage gets the token",
-            )

@@ -175,6 +175,23 @@ def test_a_hub_that_stays_busy_is_named_after_five_tries(opened, hub):
     assert "503" in refused["message"]
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "message", "hint", "tries"),
+    [
+        pytest.param(401, "Invalid credentials in Authorization header", "the hub does not know the token", "put a token that is valid into the Secret", 1, id="a token that is not valid"),
+        pytest.param(403, "Your token is not allowed to read this repository", "the hub refused: ", "put a token with the right to read", 1, id="a token without the right"),
+        pytest.param(429, "Too many requests", "the hub refused: ", "a token raises the limit", 5, id="too many requests"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_to_do(opened, hub, status, words, message, hint, tries):
+    hub.refused = status, words
+    (refused,) = opened(("hf://org/name", "main"), token="canary-7be2f1")
+    assert refused["error"] == "ModelAccessError"
+    assert refused["message"].startswith(f"model.uri: hf://org/name at revision 'main': {message}")
+    assert hint in refused["hint"]
+    assert len(hub.asked) == tries
+
+
 def test_a_full_claim_is_no_fault_of_the_hub(tmp_path, monkeypatch):
     monkeypatch.setattr(hub_module, "HfApi", Full)  # no volume of this machine is full
     with pytest.raises(OSError, match="No space left"):

@@ -49,7 +49,8 @@ def test_report_and_progress_say_what_each_step_did(tmp_path, model):
         "100",
     ]
     starts = {
-        "checking the model": 0.0,
+        "finding the sources": 0.0,
+        "checking the model": 0.02,
         "reading the sources' contents": 0.05,
         "checking the room on the claim": 0.1,
         "reading rows": 0.12,

@@ -257,7 +257,11 @@ BROKEN_RULES = [
     (ModelDeployment, {"model": {}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"uri": "pvc://a/b", "fineTuneJobRef": {"name": "a"}}}, "spec.model: Invalid value: exactly one of fineTuneJobRef and uri must be given"),
     (ModelDeployment, {"model": {"fineTuneJobRef": {"name": "a"}, "digest": "sha256:" + 64 * "0"}}, "spec.model.digest: Forbidden: applies only to uri"),
-    (FineTuneJob, {"model": {"uri": "pvc://models/bert", "secretRef": {"name": "hub"}}}, "spec.model.secretRef: Forbidden: applies only to hf:// models"),
+    (FineTuneJob, {"model": {"uri": "pvc://models/bert", "secretRef": {"name": "hub"}}}, "spec.model.secretRef: Forbidden: applies only to hf://, s3://, gs:// and az:// models"),
+    (FineTuneJob, {"model": {"uri": "s3://models/bert", "secretRef": {"name": "a", "key": "b"}}}, "spec.model.secretRef.key: Forbidden: applies only to hf:// models"),
+    (FineTuneJob, {"data": {"train": [TRAIN | {"secretRef": {"name": "a"}}]}}, "spec.data.train[0].secretRef: Forbidden: applies only to s3://, gs:// and az:// sources"),
+    *((FineTuneJob, {"data": {"train": [TRAIN], split: [TRAIN | {"secretRef": {"name": "a"}}]}}, f"spec.data.{split}[0].secretRef: Forbidden: applies only to s3://, gs:// and az:// sources") for split in ("validation", "test")),
+    (FineTuneJob, {"evaluation": {"compareWith": {"uri": "pvc://models/served", "recent": [TRAIN | {"secretRef": {"name": "a"}}]}}}, "spec.evaluation.compareWith.recent[0].secretRef: Forbidden: applies only to s3://, gs:// and az:// sources"),
     *(
         (kind, {"env": [{"name": "A"} | given]}, "spec.env[0]: Invalid value: exactly one of value, secretKeyRef and configMapKeyRef must be given")
         for kind in (FineTuneJob, ModelDeployment)

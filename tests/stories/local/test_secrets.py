@@ -1,4 +1,4 @@
-"""The values of Secrets stand nowhere but in the environment of the processes that use them: a job with a gated model, then its server."""
+"""The values of Secrets stand nowhere but in the environment of the processes that use them: a job with a gated model and rows in a bucket, then its server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 from hub_server import running_hub
-from tiny_models import sentences, tiny_bert
+from object_server import SECRET_KEY, running_object_server
+from tiny_models import sentences, tiny_bert, write_csv
 from workspace import Workspace, deployment_manifest, job_manifest, until
 
 pytestmark = pytest.mark.local_story
 
 TOKEN, KEY = "hf_CanaryOfTheHub4f1c", "canary-of-the-tracker-77ae"
-FORMS = [form for value in (TOKEN, KEY) for form in (value.encode(), base64.b64encode(value.encode()).rstrip(b"="))]
+FORMS = [
+    form
+    for value in (TOKEN, KEY, SECRET_KEY)
+    for form in (value.encode(), base64.b64encode(value.encode()).rstrip(b"="))
+]
 ENV = [{"name": "WANDB_API_KEY", "secretKeyRef": {"name": "trackers", "key": "api-key"}}]
 VALUES = {"HF_TOKEN": TOKEN, "WANDB_API_KEY": KEY}
 
@@ -62,17 +67,19 @@ def ends(process, *, within: float, code: int, log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A workspace in which a job has trained a gated model."""
+    """A workspace in which a job has trained a gated model on rows in a bucket."""
     workspace = Workspace(tmp_path_factory.mktemp("secrets"))
-    workspace.write_rows("rows.csv", sentences(300))
+    rows = write_csv(tmp_path_factory.mktemp("rows") / "rows.csv", sentences(300)).read_bytes()
+    data = {"train": [{"uri": "s3://reviews/2026", "secretRef": {"name": "reviews"}}]}
     model = {"uri": "hf://org/name", "secretRef": {"name": "hub"}}
-    workspace.write("job.yaml", job_manifest(model=model, env=ENV, cleanup={"checkpoints": "KeepAll"}))
+    workspace.write("job.yaml", job_manifest(model=model, data=data, env=ENV, cleanup={"checkpoints": "KeepAll"}))
     workspace.write("deployment.yaml", deployment_manifest(env=ENV))
-    with running_hub() as hub:
+    with running_hub() as hub, running_object_server() as storage:
+        storage.begin(reviews={"2026/a.csv": rows})
         hub.begin(tiny_bert(tmp_path_factory.mktemp("served") / "model"))
         hub.token = TOKEN
         places = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HOME": str(workspace.path / "home")}
-        values = VALUES | places | {"HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
+        values = VALUES | places | storage.variables | {"HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1"}
         process = workspace.start("run", "-f", "job.yaml", log="run.log", **values)
         ends(process, within=240, code=0, log=workspace.path / "run.log")
     return workspace
@@ -84,6 +91,12 @@ def test_a_job_leaves_no_value_in_objects_logs_checkpoints_or_its_artifact(train
     assert all(shown)
     assert not has_value("".join(shown).encode())
     assert files_with_a_value(trained) == []
+
+
+def test_the_rows_of_a_bucket_are_in_the_jobs_lineage(trained):
+    tree = trained.tuneloop("lineage", "ftj/reviews").stdout
+    assert "s3://reviews/2026" in tree
+    assert "digest: sha256:" in " ".join(tree.partition("s3://reviews/2026")[2].split())
 
 
 def test_a_server_shows_no_value(trained):

@@ -45,6 +45,11 @@ NEEDS: dict[str, Node] = {
     "spec.env[0].secretKeyRef.key": {"spec.env[0].secretKeyRef.name": "a"},
     "spec.env[0].configMapKeyRef.name": {"spec.env[0].configMapKeyRef.key": "a"},
     "spec.env[0].configMapKeyRef.key": {"spec.env[0].configMapKeyRef.name": "a"},
+    **{
+        f"spec.{sources}[0].secretRef{field}": {f"spec.{sources}[0].uri": "s3://bucket/a"}
+        for sources in ("data.train", "data.validation", "data.test", "evaluation.compareWith.recent")
+        for field in ("", ".name")
+    },
     "spec.model.secretRef.key": {"spec.model.secretRef.name": "a"},
     "spec.resources.processesPerNode": {"spec.resources.gpusPerNode": 4},
     "spec.training.layerwiseLrDecay": {"spec.method.type": "full"},

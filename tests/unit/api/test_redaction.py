@@ -3,6 +3,10 @@
 import pytest
 
 from tuneloop_api.contract.redaction import last_lines, redact
+from tuneloop_api.wire.object_credentials import CREDENTIALS
+
+PUBLIC = {"AZURE_STORAGE_ACCOUNT_NAME", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"}
+"""Names of accounts, which open nothing."""
 
 
 def test_the_newest_lines_are_kept_short_and_plain():
@@ -48,3 +52,10 @@ def test_a_secret_of_several_lines_is_hidden_line_by_line():
     environment = {"SIGNING_SECRET": "-----BEGIN-----\nMIIBcanary\n-----END-----\n"}
     lines = redact("the key is MIIBcanary", environment), redact("-----END-----", environment)
     assert lines == ("the key is ***", "***")
+
+
+@pytest.mark.parametrize(
+    "name", [name for names in CREDENTIALS.values() for name in names.credentials if name not in PUBLIC]
+)
+def test_what_opens_a_bucket_is_hidden(name):
+    assert redact("opened with canary-of-a-bucket", {name: "canary-of-a-bucket"}) == "opened with ***"

@@ -12,8 +12,9 @@ from tuneloop_api.combinations.table import METHODS, PROMPTS
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec, ModelDeployment
 from tuneloop_api.v1alpha1.common import MOST_ANNOTATION_BYTES, ObjectMeta
 from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
-from tuneloop_api.v1alpha1.fine_tune_job.data import Data, LabelRule, ModelSource, Split
+from tuneloop_api.v1alpha1.fine_tune_job.data import Data, LabelRule, Source, Split
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy, FailureRule
+from tuneloop_api.v1alpha1.fine_tune_job.model_source import ModelSource
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, Resources
 from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
@@ -76,6 +77,13 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (KeyReference, {"name": "a", "key": "b" * 254}, ["key"]),
     (ModelSource, {"uri": "hf://a/b", "secretRef": {"name": "a"}}, []),
     (ModelSource, {"uri": "pvc://a/b", "secretRef": {"name": "a"}}, ["secretRef"]),
+    (ModelSource, {"uri": "hf://a/b", "secretRef": {"name": "a", "key": "b"}}, []),
+    *((ModelSource, {"uri": f"{scheme}://bucket/b", "secretRef": {"name": "a"}}, []) for scheme in ("s3", "gs", "az")),
+    *((ModelSource, {"uri": f"{scheme}://bucket/b", "secretRef": {"name": "a", "key": "b"}}, ["secretRef.key"]) for scheme in ("s3", "gs", "az")),
+    (ModelSource, {"uri": "s3://bucket/b", "revision": "main"}, ["revision"]),
+    *((Source, {"uri": f"{scheme}://bucket/b", "secretRef": {"name": "a"}}, []) for scheme in ("s3", "gs", "az")),
+    *((Source, {"uri": uri, "secretRef": {"name": "a"}}, ["secretRef"]) for uri in ("pvc://a/b", "file:///a", "feedback://reviews")),
+    (Source, {"uri": "s3://bucket/b", "secretRef": {"name": "a", "key": "b"}}, ["secretRef.key"]),
     *((Volume, {"name": "a", "mountPath": "/a", source: {}}, []) for source in VOLUME_SOURCES),
     *((Volume, {"name": "a", "mountPath": "/a", "readOnly": True, source: {}}, []) for source in VOLUME_SOURCES),
     *((Volume, {"name": "a", "mountPath": "/a", "readOnly": False, source: {}}, []) for source in VOLUME_SOURCES[3:]),

@@ -131,6 +131,15 @@ def test_sources_have_the_rows_of_the_data_report_and_their_cutoff():
     assert (second.name, second.facts) == ("pvc://models/t.csv", {"usedFor": "test", "rows": None})
 
 
+def test_what_lay_in_a_bucket_has_the_digest_of_what_was_read():
+    made = job("films", spec={"data": {"train": [{"uri": "s3://reviews/2026"}]}})
+    report = {
+        "sources": [{"for": "train", "uri": "s3://reviews/2026", "usable": 70, "objects": {"digest": "sha256:9f2c"}}]
+    }
+    (source,) = below(tree_of("ftj/films", documents(made, reports={"/r/films": report})), "Data").origins
+    assert source.facts == {"usedFor": "train", "rows": 70, "digest": "sha256:9f2c"}
+
+
 def test_two_splits_of_one_folder_have_no_rows_of_their_own():
     sources = [{"uri": "pvc://models/a", "split": "train"}, {"uri": "pvc://models/a", "split": "more"}]
     report = {"sources": [{"for": "train", "uri": "pvc://models/a", "usable": rows} for rows in (70, 20)]}

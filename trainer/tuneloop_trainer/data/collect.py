@@ -38,6 +38,8 @@ class LocatedSource:
     files: list[DataFile]
     feedback: dict[str, Any] | None = None
     """What became of feedback, for the data report; None for other sources."""
+    objects: dict[str, Any] | None = None
+    """What was fetched of object storage, for the data report; None for other sources."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,8 @@ class SourceCounts:
     bad: int
     dropped: int
     feedback: dict[str, Any] | None = None
+    """As in `LocatedSource`."""
+    objects: dict[str, Any] | None = None
     """As in `LocatedSource`."""
 
 
@@ -157,6 +161,7 @@ class _Collector:
             bad=outcomes["bad"],
             dropped=outcomes["dropped"],
             feedback=source.feedback,
+            objects=source.objects,
         )
 
     def _report(self, fraction: float) -> None:

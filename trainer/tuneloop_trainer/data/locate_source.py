@@ -1,14 +1,16 @@
-"""From a source of the spec to the files that are read: those of its address, or the snapshot of feedback that the job takes."""
+"""From a source of the spec to the files that are read: those of its address, or the snapshot that the job takes of feedback or of object storage."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_api.wire.uris import feedback_deployment
+from tuneloop_api.wire.uris import OBJECT_SCHEMES, feedback_deployment
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.feedback.snapshot import snapshot_of
-from tuneloop_trainer.locate import DataFile, files_of
+from tuneloop_trainer.locate import DataFile, files_at, files_of
+from tuneloop_trainer.objects.snapshot import snapshot_of_objects
+from tuneloop_trainer.objects.storage import ALL_TRIES, FEW_TRIES
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import RunConfig
@@ -19,15 +21,21 @@ BEGUN = "RUN"
 
 
 def snapshots_of(config: RunConfig) -> Path:
-    """Return the folder of the job's snapshots of feedback: `prepare` takes them, and `export` reads them again."""
+    """Return the folder of the job's snapshots of feedback: `prepare` takes them, and `export` reads them again. Those of object storage lie beside it, in `sources`."""
     return Path(config.paths.job_dir) / "feedback"
 
 
-def located(source: SourceSettings, *, split: int, field: str, config: RunConfig, snapshots: Path) -> LocatedSource:
+def located(
+    source: SourceSettings, *, split: int, field: str, config: RunConfig, snapshots: Path, is_awaited: bool = False
+) -> LocatedSource:
     """Return a source with its files. field: path in the spec, for messages. snapshots: folder for the rows of feedback that count.
+    is_awaited: whether somebody sits and waits, so that a bucket that is not reached is given up soon.
 
     Raises ConfigError or DataError: what is wrong with the source, and where.
     """
+    if source.uri.startswith(OBJECT_SCHEMES):
+        tries = FEW_TRIES if is_awaited else ALL_TRIES
+        return _in_bucket(source, split=split, field=field, config=config, snapshots=snapshots, tries=tries)
     deployment = feedback_deployment(source.uri)
     if deployment is None:
         files = files_of(source, claims=config.paths.claims, field=field)
@@ -45,6 +53,20 @@ def located(source: SourceSettings, *, split: int, field: str, config: RunConfig
     )
     file = DataFile(path=snapshot.path, format="jsonl", name=source.uri)
     return LocatedSource(field=field, split=split, settings=source, files=[file], feedback=snapshot.facts)
+
+
+def _in_bucket(
+    source: SourceSettings, *, split: int, field: str, config: RunConfig, snapshots: Path, tries: int
+) -> LocatedSource:
+    found = snapshot_of_objects(
+        source.uri,
+        field=field,
+        snapshots=snapshots.with_name("sources"),
+        run=_run_of(config),
+        tries=tries if config.stage == "prepare" else 0,
+    )
+    files = files_at(found.path, source=source, field=field)
+    return LocatedSource(field=field, split=split, settings=source, files=files, objects=found.facts)
 
 
 def _run_of(config: RunConfig) -> str:

@@ -27,6 +27,11 @@ def notes_of(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def source_notes(sources: Sequence[LocatedSource]) -> list[str]:
+    """Return what the snapshots of this job hold, of feedback and of object storage, a sentence a source."""
+    return [*feedback_notes(sources), *_object_notes(sources)]
+
+
 def feedback_notes(sources: Iterable[LocatedSource]) -> list[str]:
     """Return what became of the feedback that a job reads, a sentence a source. It is of the job, and not of the data set, which an earlier job may have made."""
     return [
@@ -36,6 +41,13 @@ def feedback_notes(sources: Iterable[LocatedSource]) -> list[str]:
         for source in sources
         if (found := source.feedback) is not None
     ]
+
+
+def _object_notes(sources: Iterable[LocatedSource]) -> Iterator[str]:
+    for source in sources:
+        if (found := source.objects) is not None:
+            objects = "1 object" if found["count"] == 1 else f"{found['count']:,} objects"
+            yield f"{source.settings.uri} for {source.field.split('[')[0]}: {objects}, {found['bytes']:,} bytes, {found['digest']}"
 
 
 def _of_window(facts: Mapping[str, Any]) -> str:

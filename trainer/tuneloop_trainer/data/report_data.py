@@ -122,6 +122,7 @@ def peak_memory_mib() -> int:
 
 
 def _source(counts: SourceCounts) -> dict[str, Any]:
+    further = {"feedback": counts.feedback, "objects": counts.objects}
     return {
         "uri": counts.uri,
         "for": SPLITS[counts.split],
@@ -130,7 +131,7 @@ def _source(counts: SourceCounts) -> dict[str, Any]:
         "usable": counts.usable,
         "bad": counts.bad,
         "dropped": counts.dropped,
-    } | ({"feedback": counts.feedback} if counts.feedback is not None else {})
+    } | {name: facts for name, facts in further.items() if facts is not None}
 
 
 def bad_rows_report(rows: BadRows) -> dict[str, Any]:

@@ -31,6 +31,9 @@ TOKENIZER_FILES = (
 GENERATION_CONFIG = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 """Where newer releases of transformers keep the chat template; earlier ones had it in tokenizer_config.json."""
+MODEL_FILES = ("config.json", "model*.safetensors", WEIGHTS_INDEX, GENERATION_CONFIG, CHAT_TEMPLATE, *TOKENIZER_FILES)
+"""Patterns of the files that are fetched of a model."""
+
 _VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
 _CHOICE = "fast_tokenizer_files"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")

@@ -20,7 +20,7 @@ from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.errors import ModelAccessError
 from tuneloop_trainer.failures import failure_of, first_line
-from tuneloop_trainer.models.files import CHAT_TEMPLATE, GENERATION_CONFIG, TOKENIZER_FILES, check_files
+from tuneloop_trainer.models.files import MODEL_FILES, check_files
 from tuneloop_trainer.models.hub_advice import advice
 from tuneloop_trainer.redaction import redact
 
@@ -32,16 +32,14 @@ FEW_TRIES = 2
 """For a command that somebody waits for: a hub that is not reached is named within seconds."""
 _ANSWER_SECONDS = 5.0
 """How long the hub is waited for, to be reached and then to answer, before files are loaded."""
-_WANTED = [
-    "config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    GENERATION_CONFIG,
-    CHAT_TEMPLATE,
-    *TOKENIZER_FILES,
-]
 _TOKEN = "; name the Secret with your token in model.secretRef (tuneloop run: export HF_TOKEN)"  # noqa: S105  (advice)
-_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+_UNAUTHORIZED, _FORBIDDEN, _TOO_MANY_REQUESTS, _SERVER_ERROR = 401, 403, 429, 500
+_HINTS = {
+    _UNAUTHORIZED: "put a token that is valid into the Secret of model.secretRef (tuneloop run: export HF_TOKEN), or name none for a public model",
+    _FORBIDDEN: "put a token with the right to read this repository into the Secret of model.secretRef (tuneloop run: export HF_TOKEN)",
+    _TOO_MANY_REQUESTS: f"begin again later; a token raises the limit{_TOKEN}",
+}
+"""What to do, by the status of an answer that has no error of its own."""
 
 
 def fetch_model(uri: str, *, revision: str, cache: Path, tries: int = ALL_TRIES) -> tuple[Path, str]:
@@ -71,7 +69,7 @@ def _fetch(uri: str, *, revision: str, cache: Path) -> tuple[Path, str]:
     repository = uri.removeprefix(HUB_SCHEME)
     found = HfApi().model_info(repository, revision=revision, timeout=_ANSWER_SECONDS)
     check_files({file.rfilename for file in found.siblings or []}, uri=uri)
-    folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=_WANTED)
+    folder = snapshot_download(repository, revision=found.sha, cache_dir=cache, allow_patterns=list(MODEL_FILES))
     return Path(folder), str(found.sha)
 
 
@@ -91,7 +89,11 @@ def _refused(uri: str, *, revision: str, error: Exception) -> ModelAccessError:
     if isinstance(error, RepositoryNotFoundError):
         return ModelAccessError(f"{what} does not exist, or is private", hint=f"check the name{_TOKEN}")
     if isinstance(error, HfHubHTTPError):
-        return ModelAccessError(f"{what}: the hub refused: {first_line(error)}")
+        status = error.response.status_code
+        refusal = (
+            "the hub does not know the token" if status == _UNAUTHORIZED else f"the hub refused: {first_line(error)}"
+        )
+        return ModelAccessError(f"{what}: {refusal}", hint=_HINTS.get(status))
     return ModelAccessError(
         f"{what} cannot be fetched: {type(error).__name__}: {first_line(error)}",
         hint=advice(error, endpoint=ENDPOINT),

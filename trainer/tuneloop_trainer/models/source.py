@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.wire.canonical import digest_of
-from tuneloop_api.wire.uris import HUB_SCHEME
+from tuneloop_api.wire.uris import HUB_SCHEME, OBJECT_SCHEMES
 from tuneloop_trainer.contained import lies_in, root_of
 from tuneloop_trainer.errors import ConfigError, ModelAccessError
 from tuneloop_trainer.failures import first_line
@@ -23,6 +23,7 @@ from tuneloop_trainer.models.files import (
     tokenizer_files,
 )
 from tuneloop_trainer.models.tokenizer import load_tokenizer
+from tuneloop_trainer.objects import storage
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Paths
@@ -91,13 +92,7 @@ def open_model(
     reserved: positions that the method takes for itself (`Method.reserves`); ConfigError if they leave none for a text.
     is_awaited: whether somebody sits and waits, so that a hub that is not reached is given up soon.
     """
-    if source.uri.startswith(HUB_SCHEME):
-        from tuneloop_trainer.models import hub  # noqa: PLC0415  (needed for hub models alone)
-
-        tries, cache = hub.FEW_TRIES if is_awaited else hub.ALL_TRIES, Path(paths.models)
-        folder, revision = hub.fetch_model(source.uri, revision=source.revision or "main", cache=cache, tries=tries)
-    else:
-        folder, revision = path_of_uri(source.uri, claims=paths.claims, field="model.uri"), None
+    folder, revision = _located(source, paths=paths, is_awaited=is_awaited)
     _require_folder(folder, uri=source.uri)
     check_files({path.name for path in folder.iterdir()}, uri=source.uri)
     _check_places(folder, uri=source.uri)
@@ -119,6 +114,22 @@ def open_model(
         tokenizer=tokenizer,
         tokenizer_digest=_tokenizer_digest(folder, tokenizer, task=task),
     )
+
+
+def _located(source: ModelSettings, *, paths: Paths, is_awaited: bool) -> tuple[Path, str | None]:
+    """Return the folder of the model, and its commit if it is of the hub. Models from elsewhere are fetched into the claim."""
+    cache = Path(paths.models)
+    if source.uri.startswith(HUB_SCHEME):
+        from tuneloop_trainer.models import hub  # noqa: PLC0415  (needed for hub models alone)
+
+        tries = hub.FEW_TRIES if is_awaited else hub.ALL_TRIES
+        return hub.fetch_model(source.uri, revision=source.revision or "main", cache=cache, tries=tries)
+    if source.uri.startswith(OBJECT_SCHEMES):
+        from tuneloop_trainer.models import bucket  # noqa: PLC0415  (needed for models in object storage alone)
+
+        tries = storage.FEW_TRIES if is_awaited else storage.ALL_TRIES
+        return bucket.fetch_model(source.uri, cache=cache, job=Path(paths.job_dir).name, tries=tries), None
+    return path_of_uri(source.uri, claims=paths.claims, field="model.uri"), None
 
 
 def _require_folder(folder: Path, *, uri: str) -> None:

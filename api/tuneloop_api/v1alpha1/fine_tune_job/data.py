@@ -6,65 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tuneloop_api.v1alpha1.common import BaseModelUri, DataUri, Duration, Name, positive_duration
+from tuneloop_api.v1alpha1.common import DataUri, Duration, positive_duration
 from tuneloop_api.v1alpha1.fine_tune_job.balance import Balance
-from tuneloop_api.v1alpha1.pod_env import ObjectKey
+from tuneloop_api.v1alpha1.fine_tune_job.model_source import ClassName
+from tuneloop_api.v1alpha1.fine_tune_job.secret_reference import IN_BUCKET, SecretReference, lies_in_bucket
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only
-from tuneloop_api.wire.text_formats import LINE, MOMENT, REVISION, SPLIT_NAME
+from tuneloop_api.wire.text_formats import LINE, MOMENT, SPLIT_NAME
 from tuneloop_api.wire.uris import FEEDBACK_SCHEME, feedback_deployment
 
 ColumnName = Annotated[str, LINE.text(most=128)]
-ClassName = Annotated[str, LINE.text(most=128)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-
-
-class TokenReference(SpecModel):
-    """A key of a Secret in this namespace that holds a token."""
-
-    name: Name
-    """Name of the Secret in this namespace. For example `hugging-face`."""
-    key: ObjectKey | None = None
-    """Key in it that holds the token. Default: `token`. For example `HF_TOKEN`."""
-
-
-class ModelSource(SpecModel):
-    """The pre-trained model to start from."""
-
-    uri: BaseModelUri
-    """Where the model is: `hf://ORG/NAME` on the Hugging Face hub, `pvc://CLAIM/PATH` for a folder on a PersistentVolumeClaim of this namespace, `job://NAME` for
-    the model that another FineTuneJob of this namespace publishes (the job waits until that one has succeeded), or `file:///PATH` (local mode only; refused in a cluster). Its weights must be safetensors: pickled weights are refused. For example `hf://FacebookAI/roberta-base`."""
-    revision: Annotated[str, REVISION.text(most=256)] | None = None
-    """Branch, tag or commit of a model on the hub; refused for other addresses. Default: `main`. The commit that it meant is recorded in `status.lineage`.
-    For example `refs/pr/1`."""
-    secret_ref: TokenReference | None = None
-    """Secret with a token of the hub, for gated and private models. Only the pod of `prepare` gets it, as `HF_TOKEN`; refused for other addresses. Default: no token.
-    For example `{name: hugging-face}`."""
-    labels: Annotated[list[ClassName], Field(min_length=2, max_length=1000)] | None = None
-    """Names of the classes in the order of their ids, no two alike. Rows with another label are bad rows. Default: the distinct labels of the data, sorted.
-    For example `[negative, neutral, positive]`."""
-    chat_template: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
-    """Jinja template that makes one text of a conversation, in place of that of the model's tokenizer; it is published with the model. Applies only to `task: text-generation`.
-    Default: that of the tokenizer. For example `"{% for message in messages %}{{ message.content }}{% endfor %}"`."""
-
-    rules = (
-        applies_only(
-            "revision",
-            to="hf:// models",
-            hint="a folder has no revisions",
-            cel="self.uri.startsWith('hf://')",
-            holds=lambda model: model.uri.startswith("hf://"),
-        ),
-        applies_only(
-            "secret_ref",
-            to="hf:// models",
-            hint="a folder needs no token",
-            cel="self.uri.startsWith('hf://')",
-            holds=lambda model: model.uri.startswith("hf://"),
-        ),
-    )
 
 
 class Columns(SpecModel):
@@ -122,8 +76,12 @@ class Source(SpecModel):
 
     uri: DataUri
     """A `.csv`, `.tsv`, `.jsonl`, `.parquet`, (token classification) `.conll`, `.bio` or `.iob`, (question answering) SQuAD `.json` or (format `text`) `.txt` file, a folder of such
-    files, or a folder written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only; refused in a cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
+    files, or a folder written by `datasets.save_to_disk`: as `pvc://CLAIM/PATH`, as `s3://BUCKET/PATH`, `gs://BUCKET/PATH` or `az://CONTAINER/PATH`, or `file:///PATH` (local mode only; refused in a
+    cluster). `feedback://DEPLOYMENT`: what clients have labelled, of this
     source's side of the texts. For example `pvc://models/reviews.csv`."""
+    secret_ref: SecretReference | None = None
+    """Secret with the credentials of object storage, by the names of variables, such as `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. Only the pod of `prepare` gets
+    them; refused for other addresses. Default: the workload identity of the pod. For example `{name: reviews-bucket}`."""
     split: Annotated[str, SPLIT_NAME.text(most=256)] | None = None
     """Split to read from a folder of several: one that `datasets.save_to_disk` wrote, or one whose files name their splits. Default: `train`. For example `test`."""
     columns: Columns | None = None
@@ -138,7 +96,15 @@ class Source(SpecModel):
     """Of feedback, only predictions that were made within so long before `cutoff` are read. Applies only to `feedback://`. Default: all; in `evaluation.compareWith.recent` 7d.
     For example `14d`."""
 
-    rules = (positive_duration("window"),)
+    rules = (
+        positive_duration("window"),
+        applies_only(
+            "secret_ref",
+            to="s3://, gs:// and az:// sources",
+            cel=IN_BUCKET,
+            holds=lambda source: lies_in_bucket(source.uri),
+        ),
+    )
 
     @property
     def is_feedback(self) -> bool:

@@ -25,10 +25,11 @@ from tuneloop_api.v1alpha1.common import (
 from tuneloop_api.v1alpha1.fine_tune_job.budget import Budget
 from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
 from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
-from tuneloop_api.v1alpha1.fine_tune_job.data import Data, ModelSource, Source
+from tuneloop_api.v1alpha1.fine_tune_job.data import Data, Source
 from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.fill_mask import fill_mask_rules
+from tuneloop_api.v1alpha1.fine_tune_job.model_source import ModelSource
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
@@ -44,7 +45,7 @@ from tuneloop_api.v1alpha1.pods import PodOptions
 from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
-from tuneloop_api.wire.uris import feedback_deployment
+from tuneloop_api.wire.uris import feedback_deployment, object_path
 
 
 class DeepSpeed(SpecModel):
@@ -253,6 +254,21 @@ class FineTuneJobSpec(PodOptions):
             for field, found in lists.items()
             for number, source in enumerate(found or ())
         ]
+
+    @property
+    def addresses_with_secrets(self) -> list[tuple[str, str, str]]:
+        """Field of the block, address and name of the Secret of the model and of each source that names one."""
+        blocks: list[tuple[str, ModelSource | Source]] = [("spec.model", self.model), *self.sources]
+        return [(field, block.uri, block.secret_ref.name) for field, block in blocks if block.secret_ref is not None]
+
+    @property
+    def bucket_secrets(self) -> dict[str, str]:
+        """Name of the Secret for each kind of object storage, by scheme (`OBJECT_SCHEMES`); of several Secrets the first, which acceptance refuses."""
+        found: dict[str, str] = {}
+        for _, uri, secret in self.addresses_with_secrets:
+            if (place := object_path(uri)) is not None:
+                found.setdefault(place.scheme, secret)
+        return found
 
     @property
     def feedback_deployments(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1.model_deployment.feedback import DEFAULT_LABEL_DELAY
 from tuneloop_api.v1alpha1.model_deployment.rollout import DEFAULT_STEPS, Rollback
 from tuneloop_api.wire.durations import seconds
-from tuneloop_api.wire.uris import HUB_SCHEME
+from tuneloop_api.wire.uris import HUB_SCHEME, OBJECT_SCHEMES
 from tuneloop_operator.decide.accept_addresses import local_address
 from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
 from tuneloop_operator.decide.accept_queries import query_refusals
@@ -50,7 +50,7 @@ def _no_artifact(spec: ModelDeploymentSpec, settings: OperatorSettings) -> Itera
     uri = spec.model.uri
     if uri is None:
         return
-    if uri.startswith(HUB_SCHEME):
+    if uri.startswith((HUB_SCHEME, *OBJECT_SCHEMES)):
         yield Refusal(
             reason="NotAnArtifact",
             field="spec.model.uri",

@@ -38,9 +38,10 @@ def environment(
     return [*ours, *names_of_secrets, *map(_for_the_kubelet, given)]
 
 
-def from_secret(name: str, *, secret: str, key: str) -> dict[str, Any]:
-    """Return a variable whose value the kubelet reads from a Secret."""
-    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+def from_secret(name: str, *, secret: str, key: str, is_optional: bool = False) -> dict[str, Any]:
+    """Return a variable whose value the kubelet reads from a Secret. is_optional: the pod starts without it where the key is missing."""
+    reference = {"name": secret, "key": key} | ({"optional": True} if is_optional else {})
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
 def network_variables(network: Network | None) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.common import ResourceAmounts
-from tuneloop_api.wire.names import COMPLETION_INDEX, HUB_TOKEN, token_audience
-from tuneloop_operator.desired.common.environment import environment, from_secret, network_variables
+from tuneloop_api.wire.names import COMPLETION_INDEX, token_audience
+from tuneloop_operator.desired.common.environment import environment, network_variables
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import identity_fields, placement_fields, pod_metadata
 from tuneloop_operator.desired.common.pod import (
@@ -21,6 +21,7 @@ from tuneloop_operator.desired.common.pod import (
 from tuneloop_operator.desired.common.resources import container_resources
 from tuneloop_operator.desired.common.storage import claim_volumes
 from tuneloop_operator.desired.common.volumes import given_volumes
+from tuneloop_operator.desired.fine_tune_job.access import access_variables
 from tuneloop_operator.names import TRAINER_CONTAINER, job_name
 from tuneloop_operator.settings.operator import TOKEN_DIRECTORY
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from tuneloop_operator.settings.operator import OperatorSettings
 
 _TOKEN_SECONDS = 3600
-TOKEN_KEY = "token"  # noqa: S105  (the default key of `model.secretRef`)
 
 
 def stage_job(
@@ -81,7 +81,7 @@ def stage_pod(
             {
                 "name": TRAINER_CONTAINER,
                 **image_of(image, settings, policy=job.spec.image_pull_policy),
-                "env": environment(_own_variables(job, stage), job.spec, settings, hides_secrets=True),
+                "env": environment(_own_variables(job, stage, settings), job.spec, settings, hides_secrets=True),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "volumeMounts": [
@@ -101,16 +101,15 @@ def stage_pod(
     }
 
 
-def _own_variables(job: FineTuneJob, stage: Stage) -> list[dict[str, Any]]:
-    """Return the variables that the operator sets. Only `prepare` reads the hub, so that no other stage gets its token."""
+def _own_variables(job: FineTuneJob, stage: Stage, settings: OperatorSettings) -> list[dict[str, Any]]:
+    """Return the variables that the operator sets. Only `prepare` reads the hub and buckets, so that no other stage gets what opens them."""
     variables = plain_env()
     if stage == "train":
         index = f"metadata.annotations['{COMPLETION_INDEX}']"
         variables.append({"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}})
         variables += network_variables(job.spec.network)
-    token = job.spec.model.secret_ref
-    if stage == "prepare" and token:
-        variables.append(from_secret(HUB_TOKEN, secret=token.name, key=token.key or TOKEN_KEY))
+    if stage == "prepare":
+        variables += access_variables(job.spec, settings)
     return variables
 
 

@@ -57,3 +57,24 @@ def test_a_variable_that_is_not_there_is_named(environment, fields):
         name = "HF_TOKEN" if "model" in refusal.field else "WANDB_API_KEY"
         assert f"found no variable {name} in the environment of this command" in str(refusal)
         assert str(refusal).endswith(f"for example export {name}=…")
+
+
+@pytest.mark.parametrize(
+    ("environment", "variables"),
+    [
+        ({}, ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GOOGLE_SERVICE_ACCOUNT_KEY"]),
+        ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "canary", "GOOGLE_SERVICE_ACCOUNT_KEY": "{}"}, []),
+    ],
+)
+def test_what_a_secret_for_a_bucket_must_hold_is_taken_from_the_environment(environment, variables):
+    secret = {"secretRef": {"name": "reviews"}}
+    spec = {
+        "model": {"uri": "pvc://models/a"},
+        "data": {"train": [{"uri": "pvc://models/b.csv"}, {"uri": "s3://bucket/a"} | secret]},
+        "evaluation": {"compareWith": {"uri": "pvc://a/b", "recent": [{"uri": "gs://bucket/a"} | secret]}},
+    }
+    found = missing(spec, environment)
+    assert [str(refusal).rpartition("export ")[2].removesuffix("=…") for refusal in found] == variables
+    fields = {refusal.field for refusal in found}
+    assert fields <= {"spec.data.train[1].secretRef", "spec.evaluation.compareWith.recent[0].secretRef"}
+    assert "canary" not in str(notes(spec))

@@ -47,7 +47,7 @@ TRAINS = """
 PLACES = "storage.claim storage.subPath checkpoint.resume checkpoint.resumeFrom"
 """Fields that say which checkpoints there are."""
 FREE = """
-    model.secretRef.name model.secretRef.key
+    model.secretRef.name model.secretRef.key data.train.secretRef.name data.validation.secretRef.name data.test.secretRef.name evaluation.compareWith.recent.secretRef.name
     evaluation.bootstrapSamples evaluation.baselines evaluation.compareWith.uri evaluation.compareWith.digest evaluation.compareWith.margin
     evaluation.compareWith.minImprovement evaluation.compareWith.sliceMargin evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
     evaluation.compareWith.recent.cutoff evaluation.compareWith.recent.window
@@ -149,6 +149,11 @@ def manifests_with(field):
         base["spec"]["output"] = {"mergeAdapter": False}
     if field == "training.layerwiseLrDecay":
         base["spec"]["method"] = {"type": "full"}
+    if field.endswith("secretRef.name") and blocks[-2] != "model":
+        around = base["spec"]
+        for name in blocks[:-1]:
+            around = around[name][0] if isinstance(around[name], list) else around[name]
+        around["uri"] = "s3://bucket/rows.csv"
     if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
     tasks = [{}, *([OTHER_TASKS[field]] if field in OTHER_TASKS else [])]

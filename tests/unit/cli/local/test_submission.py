@@ -63,6 +63,9 @@ def test_a_job_with_another_environment_keeps_its_folder():
     with_token = fine_tune_job(model=hub | {"secretRef": {"name": "hub"}}, env=[{"name": "A", "value": "1"}])
     assert trained_identity(with_token) == trained_identity(fine_tune_job(model=hub))
     assert with_token["spec"]["model"]["secretRef"] == {"name": "hub"}
+    bucket = {"uri": "s3://reviews/2026"}
+    with_secret = fine_tune_job(data={"train": [bucket | {"secretRef": {"name": "reviews"}}]})
+    assert trained_identity(with_secret) == trained_identity(fine_tune_job(data={"train": [bucket]}))
 
 
 def test_a_deployment_goes_on_with_what_the_file_says():

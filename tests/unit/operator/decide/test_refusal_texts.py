@@ -16,7 +16,7 @@ from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 from tuneloop_operator.settings.operator import OperatorSettings
 
 CLUSTER = OperatorSettings()
-LOCAL_ONLY = "file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim or a hub"
+LOCAL_ONLY = "file:// is a path of one machine and works only with `tuneloop run`; in a cluster data and models come from a claim, a bucket or a hub"
 
 
 def job_texts(**fields: Any) -> list[str]:
@@ -58,6 +58,7 @@ def test_a_claim_of_the_job_or_of_the_operator_will_do() -> None:
     ("uri", "texts"),
     [
         ("hf://a/b", ["NotAnArtifact: spec.model.uri: found hf://a/b; the folder of an artifact that a FineTuneJob published is needed: its classes and checks are in its manifest; for example pvc://models/jobs/reviews-1a2b3c4d/artifact"]),
+        ("s3://bucket/a", ["NotAnArtifact: spec.model.uri: found s3://bucket/a; the folder of an artifact that a FineTuneJob published is needed: its classes and checks are in its manifest; for example pvc://models/jobs/reviews-1a2b3c4d/artifact"]),
         ("file:///a/b", [local("spec.model.uri", "file:///a/b", "pvc://models/a/b")]),
         ("pvc://models/a", []),
         (None, []),

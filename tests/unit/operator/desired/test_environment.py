@@ -153,6 +153,56 @@ def test_prepare_alone_gets_the_token_of_the_hub(given: Fields, key: str) -> Non
     }
 
 
+BUCKET = {"uri": "s3://bucket/rows.csv", "secretRef": {"name": "reviews"}}
+OF_S3 = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"]
+
+
+def of_secret(name: str, secret: str, **optional: bool) -> Fields:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name} | optional}}
+
+
+def names_in_prepare(settings: OperatorSettings | None = None, **fields: Any) -> list[str]:
+    """Return the names of the variables of `prepare` that open a bucket."""
+    made = job_children(settings, **fields) if settings else job_children(**fields)
+    return [variable["name"] for variable in env_of(made["prepare"]) if "secretKeyRef" in variable.get("valueFrom", {})]
+
+
+def test_prepare_alone_gets_what_opens_a_bucket_and_lacks_no_required_key() -> None:
+    made, plain = job_children(data={"train": [BUCKET]}), job_children(data={"train": [{"uri": BUCKET["uri"]}]})
+    further = [
+        of_secret(name, "reviews", **({"optional": True} if number > 1 else {})) for number, name in enumerate(OF_S3)
+    ]
+    assert env_of(made["prepare"]) == [*env_of(plain["prepare"]), *further]
+    assert {name: made[name] for name in ("train", "export", "config")} == {
+        name: plain[name] for name in ("train", "export", "config")
+    }
+
+
+def test_each_kind_of_storage_has_its_secret_and_each_variable_stands_once() -> None:
+    sources = [
+        BUCKET,
+        BUCKET | {"uri": "s3://other/b.csv"},
+        {"uri": "gs://bucket/c.csv", "secretRef": {"name": "google"}},
+    ]
+    model = {"uri": "az://models/bert", "secretRef": {"name": "azure"}}
+    found = names_in_prepare(model=model, data={"train": sources[:2], "test": sources[2:]})
+    assert set(found) > {
+        *OF_S3,
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+    }
+    assert len(found) == len(set(found))
+    assert "HF_TOKEN" not in found
+
+
+def test_where_a_bucket_is_may_stand_in_the_variables_of_all() -> None:
+    endpoint = {"name": "AWS_ENDPOINT_URL", "value": "https://minio.example.com"}
+    assert names_in_prepare(data={"train": [BUCKET]}, env=[endpoint]) == [*OF_S3[:3], "AWS_REGION"]
+    found = env_of(job_children(with_defaults(endpoint), data={"train": [BUCKET]})["prepare"])
+    assert [variable for variable in found if variable["name"] == "AWS_ENDPOINT_URL"] == [endpoint]
+
+
 def test_the_token_of_the_job_stands_before_the_administrators() -> None:
     settings = with_defaults({"name": "HF_TOKEN", "value": "public"})
     made = job_children(settings, model=MINIMAL["model"] | {"secretRef": {"name": "hub"}})

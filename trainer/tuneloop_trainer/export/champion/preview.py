@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tuneloop_trainer.data.locate_source import snapshots_of
-from tuneloop_trainer.data.notes import feedback_notes
+from tuneloop_trainer.data.notes import source_notes
 from tuneloop_trainer.dataset.shards import TOKENIZER
 from tuneloop_trainer.export.champion.artifact import open_champion
 from tuneloop_trainer.export.champion.encode import encode_rows, require_same_tokens, tokenizer_of
@@ -36,8 +36,8 @@ def notes_on_champion(config: RunConfig, dataset: Path, *, labels: Sequence[str]
         if recent.left_out
         else ""
     )
-    of_feedback = feedback_notes(recent_sources(config, snapshots=snapshots_of(config)))
-    return [*of_feedback, f"{len(recent.rows):,} recent rows are compared with the champion{left_out}"]
+    of_sources = source_notes(recent_sources(config, snapshots=snapshots_of(config)))
+    return [*of_sources, f"{len(recent.rows):,} recent rows are compared with the champion{left_out}"]
 
 
 def _require_same_tokenizer(

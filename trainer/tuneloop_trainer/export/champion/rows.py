@@ -65,8 +65,8 @@ def golden_rows(dataset: Path) -> RowSet:
     )
 
 
-def recent_sources(config: RunConfig, *, snapshots: Path) -> list[LocatedSource]:
-    """Return the sources of `evaluation.compareWith.recent` with their files; none if the field is not set. snapshots: folder for the rows of feedback that count.
+def recent_sources(config: RunConfig, *, snapshots: Path, is_awaited: bool = False) -> list[LocatedSource]:
+    """Return the sources of `evaluation.compareWith.recent` with their files; none if the field is not set. snapshots, is_awaited: as in `located`.
 
     Feedback gives its test side: no job trains on it, nor chooses a checkpoint by it, whatever its cutoff. Raises ConfigError or DataError.
     """
@@ -78,6 +78,7 @@ def recent_sources(config: RunConfig, *, snapshots: Path) -> list[LocatedSource]
             field=f"evaluation.compareWith.recent[{index}]",
             config=config,
             snapshots=snapshots,
+            is_awaited=is_awaited,
         )
         for index, source in enumerate((beside.recent if beside else None) or ())
     ]
