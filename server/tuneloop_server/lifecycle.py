@@ -159,6 +159,7 @@ class ModelService:
             monitoring=self.monitoring,
             worker=self._worker,
             group=lambda window: window.adapter,
+            pads=any(model.pads for model in models.values()),
         )
         self.monitoring.watch_queue(lambda: batcher.waiting)
         self._pass_seconds = lambda: batcher.pass_seconds

@@ -24,6 +24,7 @@ from tuneloop_server.runtimes.padding import padding_of
 from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import TextTokenizer, load_tokenizer
+from tuneloop_server.runtimes.unpadded_encoder import pads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ class TorchModel:
         self.vocabulary = vocabulary
         self._model = model
         self._padding = padding_of(tokenizer)
+        self.pads = self._padding.on_left or pads(model)
         self._directions: Directions | None = None
 
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
