@@ -135,7 +135,7 @@ class _Unpadding:
             return None
         rest = dict(options)
         states = arguments[0] if arguments else rest.pop("hidden_states")
-        return (self._texts.in_one_row(states),), rest | {"attention_mask": None, _LENGTHS: self._texts.lengths}
+        return (self._texts.in_one_row(states),), rest | {_LENGTHS: self._texts.lengths}
 
     def _padded(self, _module: Any, _arguments: Any, outputs: Any) -> Any:
         if self._texts is not None:
@@ -153,7 +153,7 @@ def _attention(
     text_lengths: list[int] | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Return the attention of each text to itself: three times [1, A, N, D] → [1, N, A, D]. Without `text_lengths` it is transformers' own."""
+    """Return the attention of each text to itself, which needs no mask: three times [1, A, N, D] → [1, N, A, D]. Without `text_lengths` it is transformers' own."""
     if text_lengths is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     texts = zip(*(states.split(text_lengths, dim=2) for states in (query, key, value)), strict=True)
