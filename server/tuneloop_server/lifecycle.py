@@ -183,6 +183,7 @@ class ModelService:
             monitoring=self.monitoring,
             worker=self._worker,
             group=lambda window: window.adapter,
+            pads=any(model.pads for model in models.values()),
         )
         return batcher, {key: self._answerer(key, model, batcher) for key, model in models.items()}
 

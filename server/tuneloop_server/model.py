@@ -136,6 +136,10 @@ class Model(Protocol):
     def embeddings(self) -> EmbeddingSupport:
         """Whether the model makes embeddings."""
 
+    @property
+    def pads(self) -> bool:
+        """Whether a pass computes every window at the length of the longest."""
+
     def encode(self, texts: Sequence[str], *, stride: int | None = None) -> list[list[Encoded]]:
         """Return the windows of each text, at least one.
 

@@ -1,7 +1,8 @@
 """Which texts go into the next forward pass, and whether the pass starts now. Pure: no clock, no queue, no model.
 
-A pass over n texts computes n x (longest text) tokens, padding included, so texts of similar length should share a pass. A pass also has
+Where the model pads, a pass over n texts computes n x (longest text) tokens, so texts of similar length should share a pass. A pass also has
 a fixed cost, so few large passes are better than many small ones. The plan is the cheapest division of the waiting texts into passes.
+Where it does not, full passes in order of arrival are the cheapest.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ LONGEST_RETRY = 60
 """Seconds. Beyond a minute the recent rate predicts nothing."""
 
 
-def next_batch(lengths: Sequence[int], *, max_batch_size: int) -> list[int]:
+def next_batch(lengths: Sequence[int], *, max_batch_size: int, pads: bool = True) -> list[int]:
     """Return the indices of the texts for the next pass: the texts that the cheapest plan puts together with the oldest text.
 
-    lengths: tokens per waiting text, oldest first, at least one. At most `max_batch_size` indices; index 0 is always among them, so that
+    lengths: tokens per waiting text, oldest first, at least one. pads: whether the model computes every text at the length of the longest. At most `max_batch_size` indices; index 0 is always among them, so that
     every text gets its turn: it waits for no more passes than there are older texts. The plan covers the oldest texts, two batches' worth.
     Where it saves less than a tenth, as with texts of like length, the texts leave in order of arrival: a text that others overtake waits
     longer for nothing. Simulated in `bench/batching_simulation.py`.
     """
+    if not pads:
+        return list(range(min(len(lengths), max_batch_size)))
     considered = lengths[: max_batch_size + min(max_batch_size, MOST_LOOKAHEAD)]
     order = sorted(range(len(considered)), key=considered.__getitem__)
     cost, starts = _cheapest_starts([considered[index] for index in order], most=max_batch_size)

@@ -64,10 +64,12 @@ class Batcher(Generic[Row, Output]):
         monitoring: Monitoring,
         worker: Executor,
         group: Callable[[Row], object] = lambda _: None,
+        pads: bool = True,
     ) -> None:
-        """predict: runs a forward pass over rows, on the worker; one output per row. group: rows of different groups are never in one pass."""
+        """predict: runs a forward pass over rows, on the worker; one output per row. group: rows of different groups are never in one pass. pads: see `next_batch`."""
         self._predict = predict
         self._group = group
+        self._pads = pads
         self._settings = settings
         self._monitoring = monitoring
         self._worker = worker
@@ -169,11 +171,9 @@ class Batcher(Generic[Row, Output]):
         places = [
             place for place, waiting in enumerate(wanted) if self._group(waiting.row) == self._group(wanted[0].row)
         ]
-        chosen = (
-            next_batch([len(wanted[place].row) for place in places], max_batch_size=self._settings.max_batch_size)
-            if wanted
-            else []
-        )
+        lengths = [len(wanted[place].row) for place in places]
+        most = self._settings.max_batch_size
+        chosen = next_batch(lengths, max_batch_size=most, pads=self._pads) if wanted else []
         taken = {places[index] for index in chosen}
         left = [waiting for place, waiting in enumerate(wanted) if place not in taken]
         self._admitted -= len(self._queue) - len(left)

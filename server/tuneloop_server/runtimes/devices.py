@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.runtimes.packed_linear import pack_linears
+from tuneloop_server.runtimes.unpadded_encoder import leave_out_padding
+
+if TYPE_CHECKING:
+    import transformers
 
 CPU = torch.device("cpu")
 
@@ -28,9 +34,10 @@ def device_of(gpus: int | None) -> torch.device:
     return torch.device("cuda", 0)
 
 
-def place(model: torch.nn.Module, device: torch.device) -> None:
-    """Bring the weights of a model to where they are computed with; on the CPU in the layout that the CPU likes."""
+def place(model: transformers.PreTrainedModel, device: torch.device) -> None:
+    """Bring a model to where it computes: on the CPU with weights in the layout that the CPU likes, and without padding where that works."""
     if device == CPU:
         pack_linears(model)
+        leave_out_padding(model)
     else:
         model.to(device)

@@ -55,6 +55,8 @@ _log = logging.getLogger(__name__)
 class OnnxModel:
     """A model on the CPU that computes in float32, or in int8 within its linear layers."""
 
+    pads = True
+
     def __init__(
         self,
         session: onnxruntime.InferenceSession,

@@ -28,6 +28,7 @@ from tuneloop_server.runtimes.pair_tokenizer import tokenizer_of
 from tuneloop_server.runtimes.projecting import Directions, no_vectors
 from tuneloop_server.runtimes.threads import threads
 from tuneloop_server.runtimes.tokenizer import load_tokenizer
+from tuneloop_server.runtimes.unpadded_encoder import pads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ class TorchModel:
         self.vocabulary = vocabulary
         self._model = model
         self._padding = padding_of(tokenizer)
+        self.pads = self._padding.on_left or pads(model)
         self._directions: Directions | None = None
         self._masks = None if vocabulary.mask_id is None else MaskHead(model, mask_id=vocabulary.mask_id)
 

@@ -54,6 +54,7 @@ class HeldModel:
     max_tokens = 64
     vocabulary = None
     embeddings = EmbeddingSupport(refusal="none")
+    pads = True
 
     def encode(self, texts, *, stride=None):
         return [[Encoded(ids=[1] * len(text), truncated=False)] for text in texts]

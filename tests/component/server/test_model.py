@@ -70,6 +70,7 @@ def test_a_model_that_pads_on_the_left_predicts_the_same_in_a_batch(tmp_path):
         [0] * (len(long.ids) - len(short.ids)) + [1] * len(short.ids),
         [1] * len(long.ids),
     ]
+    assert left.pads
 
 
 @settings(deadline=None, max_examples=30)

@@ -35,6 +35,7 @@ class WordCounter:
     runs: threading.Event = field(default_factory=threading.Event)
     embeddings: EmbeddingSupport = field(default_factory=lambda: EmbeddingSupport(size=2))
     vocabulary: None = None
+    pads: bool = True
 
     def encode(self, texts, *, stride=None):
         return [[Encoded(ids=[1] * len(text.split()))] for text in texts]

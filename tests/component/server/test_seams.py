@@ -56,6 +56,7 @@ class WordCounter:
 
     max_tokens: int
     vocabulary: None = None
+    pads: bool = True
     embeddings = EmbeddingSupport(refusal="this model makes no embeddings: it counts words")
 
     def encode(self, texts, *, stride=None):
@@ -173,6 +174,28 @@ def test_a_text_without_a_token_is_refused_by_its_number(client):
     response = client.post("/", json={"inputs": ["a", "", "b"]})
     assert response.status_code == 422
     assert response.json()["error"] == "inputs: the tokenizer makes no token of text 2, at least one is needed"
+
+
+@pytest.mark.parametrize(
+    ("pads", "passes"),
+    [
+        pytest.param(True, [[1, 1], [8, 8]], id="padded: texts of like length share a pass"),
+        pytest.param(False, [[1, 8], [1, 8]], id="not padded: in order of arrival"),
+    ],
+)
+def test_passes_are_planned_as_the_model_computes(tmp_path, pads, passes):
+    found = []
+
+    class Noting(WordCounter):
+        def predict(self, batch):
+            found.append([len(window) for window in batch])
+            return super().predict(batch)
+
+    noting = Runtime(name="noting", load=lambda config, manifest, task: Noting(8, pads=pads))
+    with served(tmp_path, runtime=noting, batching={"max_batch_size": 2}) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        client.post("/predict", json={"inputs": ["one", "word " * 8, "two", "fine " * 8]})
+    assert found == passes
 
 
 def test_a_failing_pass_is_a_server_error_of_that_request_only(client):

@@ -182,3 +182,8 @@ def test_retry_after_is_the_time_that_the_queue_takes(waiting, seconds_per_text,
 )
 def test_the_recent_rate_follows_the_newest_pass(previous, seconds, rows, rate):
     assert recent_rate(previous, seconds=seconds, rows=rows) == pytest.approx(rate)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=40), st.integers(1, 16))
+def test_where_the_model_does_not_pad_full_passes_leave_in_order_of_arrival(lengths, size):
+    assert next_batch(lengths, max_batch_size=size, pads=False) == list(range(min(len(lengths), size)))

@@ -43,15 +43,17 @@ class EchoModel:
         return list(batch)
 
 
-def serve(model, scenario, *, group=lambda _: None, **batching):
-    """Run a scenario against a batcher; returns what the scenario returns. group: of which rows may be in a pass with others."""
+def serve(model, scenario, *, group=lambda _: None, pads=True, **batching):
+    """Run a scenario against a batcher; returns what the scenario returns. group: of which rows may be in a pass with others. pads: whether the model does."""
 
     async def main():
         config = ServerConfig(namespace="n", name="n", revision="r", artifact_path="/a", artifact_uri="file:///a")
         monitoring = Monitoring(config, manifest_of(["only"]), label_names=["only"])
         with ThreadPoolExecutor(1) as worker:
             limits = BatchingSettings(**batching)
-            batcher = Batcher(model.predict, settings=limits, monitoring=monitoring, worker=worker, group=group)
+            batcher = Batcher(
+                model.predict, settings=limits, monitoring=monitoring, worker=worker, group=group, pads=pads
+            )
             task = asyncio.create_task(batcher.run())
             try:
                 return await asyncio.wait_for(scenario(batcher), timeout=30)
@@ -93,6 +95,19 @@ def test_every_text_is_answered_once_and_in_order(requests, size):
     assert answers == requests
     assert sorted(n for batch in model.passes for n in batch) == sorted(n for request in requests for n in request)
     assert max(map(len, model.passes)) <= size
+
+
+@pytest.mark.parametrize(
+    ("pads", "passes"),
+    [
+        pytest.param(True, [[0, 40], [39, 79]], id="padded: texts of like length share a pass"),
+        pytest.param(False, [[0, 39], [40, 79]], id="not padded: in order of arrival"),
+    ],
+)
+def test_passes_are_planned_as_the_model_computes(pads, passes):
+    model = EchoModel()
+    serve(model, lambda batcher: ask(batcher, [0, 39, 40, 79]), pads=pads, max_batch_size=2)
+    assert model.passes == passes
 
 
 @settings(max_examples=30, deadline=None)

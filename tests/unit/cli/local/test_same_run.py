@@ -125,6 +125,24 @@ def values_of(node):
     return [{}] if node["type"] == "object" else good(node)
 
 
+def _make_valid(spec, inner, field):
+    """Change what must stand beside a field. inner: the block of the field."""
+    *blocks, last = field.split(".")
+    if field.startswith("model.secretRef") or field == "model.revision":
+        spec["model"]["uri"] = "hf://org/gated"
+    if field == "method.virtualTokens":
+        spec["output"] = {"mergeAdapter": False}
+    if field == "training.layerwiseLrDecay":
+        spec["method"] = {"type": "full"}
+    if field.endswith("secretRef.name") and blocks[-2] != "model":
+        around = spec
+        for name in blocks[:-1]:
+            around = around[name][0] if isinstance(around[name], list) else around[name]
+        around["uri"] = "s3://bucket/rows.csv"
+    if last in ("cutoff", "window"):
+        inner["uri"] = "feedback://reviews"
+
+
 def manifests_with(field):
     """Yield valid manifests that differ in one field: without it, and with each of its values."""
     base = smallest(FineTuneJob)
@@ -143,19 +161,7 @@ def manifests_with(field):
         smallest_block = copy.deepcopy(given or BESIDE.get(name) or fill(SCHEMA, node))
         inner.setdefault(name, [smallest_block] if is_list else smallest_block)
         inner = inner[name][0] if is_list else inner[name]
-    if field.startswith("model.secretRef") or field == "model.revision":
-        base["spec"]["model"]["uri"] = "hf://org/gated"
-    if field == "method.virtualTokens":
-        base["spec"]["output"] = {"mergeAdapter": False}
-    if field == "training.layerwiseLrDecay":
-        base["spec"]["method"] = {"type": "full"}
-    if field.endswith("secretRef.name") and blocks[-2] != "model":
-        around = base["spec"]
-        for name in blocks[:-1]:
-            around = around[name][0] if isinstance(around[name], list) else around[name]
-        around["uri"] = "s3://bucket/rows.csv"
-    if last in ("cutoff", "window"):
-        inner["uri"] = "feedback://reviews"
+    _make_valid(base["spec"], inner, field)
     tasks = [{}, *([OTHER_TASKS[field]] if field in OTHER_TASKS else [])]
     for value in (*VALUES.get(last, values_of(LEAVES[field])), None):
         for changed in tasks:
