@@ -23,10 +23,13 @@ HARDWARE = Hardware(gpus=0, ranks=2)
 FINE_TUNE_JOB = LOCAL_KINDS["FineTuneJob"]
 
 TRAINS = """
-    model.uri model.revision model.labels
+    model.uri model.revision model.labels model.chatTemplate
     task taskOptions.problemType taskOptions.tagScheme taskOptions.labelAllTokens taskOptions.maskProbability taskOptions.wholeWord
-    taskOptions.sourcePrefix taskOptions.maxTargetTokens taskOptions.numBeams
+    taskOptions.sourcePrefix taskOptions.maxTargetTokens taskOptions.numBeams taskOptions.lossOn taskOptions.docStride taskOptions.maxAnswerTokens taskOptions.noAnswer
     data.train.columns.source data.train.columns.target data.validation.columns.source data.validation.columns.target data.test.columns.source data.test.columns.target
+    data.train.columns.messages data.train.columns.prompt data.train.columns.completion data.train.columns.context data.train.columns.question data.train.columns.answers
+    data.validation.columns.messages data.validation.columns.prompt data.validation.columns.completion data.validation.columns.context data.validation.columns.question data.validation.columns.answers
+    data.test.columns.messages data.test.columns.prompt data.test.columns.completion data.test.columns.context data.test.columns.question data.test.columns.answers
     data.train.uri data.train.split data.train.limit data.train.cutoff data.train.window data.train.columns.text data.train.columns.label data.train.columns.tokens data.train.columns.tags
     data.train.labelRule.above data.train.labelRule.names data.train.labelRule.dropWithin
     data.validation.uri data.validation.split data.validation.limit data.validation.cutoff data.validation.window data.validation.columns.text data.validation.columns.label
@@ -52,7 +55,9 @@ FREE = """
     evaluation.compareWith.minImprovement evaluation.compareWith.sliceMargin evaluation.compareWith.recent.uri evaluation.compareWith.recent.split evaluation.compareWith.recent.limit
     evaluation.compareWith.recent.cutoff evaluation.compareWith.recent.window
     evaluation.compareWith.recent.columns.text evaluation.compareWith.recent.columns.label evaluation.compareWith.recent.columns.tokens
-    evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.columns.source evaluation.compareWith.recent.columns.target evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
+    evaluation.compareWith.recent.columns.tags evaluation.compareWith.recent.columns.source evaluation.compareWith.recent.columns.target
+    evaluation.compareWith.recent.columns.messages evaluation.compareWith.recent.columns.prompt evaluation.compareWith.recent.columns.completion evaluation.compareWith.recent.columns.context evaluation.compareWith.recent.columns.question evaluation.compareWith.recent.columns.answers
+    evaluation.compareWith.recent.labelRule.above evaluation.compareWith.recent.labelRule.names
     evaluation.compareWith.recent.labelRule.dropWithin deepspeed.stage deepspeed.offloadOptimizer output.checkpoint output.mergeAdapter output.formats
     resources.nodes resources.gpusPerNode resources.processesPerNode resources.gpuResource resources.cpu resources.memory
     resources.requests.cpu resources.requests.memory resources.sharedMemory resources.ephemeralStorage resources.extended
@@ -107,6 +112,8 @@ def test_every_field_of_the_spec_is_sorted_in() -> None:
 
 OF_MASKS: dict[str, Any] = {"task": "fill-mask", "model": {"uri": "pvc://models/a"}}
 OF_WRITING: dict[str, Any] = {"task": "text2text-generation", "model": {"uri": "pvc://models/a"}}
+OF_GENERATION: dict[str, Any] = {"task": "text-generation", "model": {"uri": "pvc://models/a"}}
+OF_ANSWERS: dict[str, Any] = {"task": "question-answering", "model": {"uri": "pvc://models/a"}}
 OTHER_TASKS: dict[str, dict[str, Any]] = {
     "taskOptions.tagScheme": {"task": "token-classification"},
     "taskOptions.labelAllTokens": {"task": "token-classification"},
@@ -115,6 +122,11 @@ OTHER_TASKS: dict[str, dict[str, Any]] = {
     "taskOptions.sourcePrefix": OF_WRITING,
     "taskOptions.maxTargetTokens": OF_WRITING,
     "taskOptions.numBeams": OF_WRITING,
+    "taskOptions.lossOn": OF_GENERATION,
+    "model.chatTemplate": {"task": "text-generation"},
+    "taskOptions.docStride": OF_ANSWERS,
+    "taskOptions.maxAnswerTokens": OF_ANSWERS,
+    "taskOptions.noAnswer": OF_ANSWERS,
 }
 """Fields that only a job of another task has, with what such a job has besides."""
 
@@ -130,6 +142,8 @@ def _make_valid(spec, inner, field):
     *blocks, last = field.split(".")
     if field.startswith("model.secretRef") or field == "model.revision":
         spec["model"]["uri"] = "hf://org/gated"
+    if field == "model.chatTemplate":
+        del spec["model"]["labels"]
     if field == "method.virtualTokens":
         spec["output"] = {"mergeAdapter": False}
     if field == "training.layerwiseLrDecay":
