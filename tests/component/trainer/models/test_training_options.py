@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tiny_architectures import inputs, tiny_config
 from transformers import AutoModelForSequenceClassification, set_seed
 from transformers.integrations.neftune import neftune_post_forward_hook
@@ -87,6 +88,21 @@ def test_layers_that_are_computed_again_have_the_same_gradients(model_type):
     assert any(getattr(module, "gradient_checkpointing", False) for module in again.modules())
     expected, found = gradients(plain), gradients(again)
     assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_adapters_of_layers_that_are_computed_again_have_the_same_gradients():
+    """All inputs of the first layer are frozen."""
+    settings = LoraConfig(r=4, target_modules=["query", "value"], task_type="SEQ_CLS", init_lora_weights=False)
+    plain, again = (get_peft_model(model_of("bert"), settings) for _ in range(2))
+    again.load_state_dict(plain.state_dict())
+    checkpoint_gradients(again, "always")
+    expected, found = gradients(plain), gradients(again)
+    assert (
+        found.keys()
+        == expected.keys()
+        > {"base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.default.weight"}
+    )
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
