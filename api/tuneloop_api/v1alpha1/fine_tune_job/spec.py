@@ -201,6 +201,7 @@ class FineTuneJobSpec(PodOptions):
             ),
         ),
         *combination_rules(),
+        *training_option_rules(),
         Rule(
             field="evaluation.compareWith",
             reason="FieldValueForbidden",
@@ -216,7 +217,6 @@ class FineTuneJobSpec(PodOptions):
             holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
         *task_rules(),
-        *training_option_rules(),
         Rule(
             field="scheduling.minNodes",
             message="must be at most resources.nodes (1 by default); for example minNodes: 1 with nodes: 2",

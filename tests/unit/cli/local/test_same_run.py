@@ -129,12 +129,12 @@ def manifests_with(field):
         smallest_block = copy.deepcopy(given or BESIDE.get(name) or fill(SCHEMA, node))
         inner.setdefault(name, [smallest_block] if is_list else smallest_block)
         inner = inner[name][0] if is_list else inner[name]
+    if field == "training.layerwiseLrDecay":
+        base["spec"]["method"] = {"type": "full"}
     if field.startswith("model.secretRef") or field == "model.revision":
         base["spec"]["model"]["uri"] = "hf://org/gated"
     if field == "method.virtualTokens":
         base["spec"]["output"] = {"mergeAdapter": False}
-    if field == "training.layerwiseLrDecay":
-        base["spec"]["method"] = {"type": "full"}
     if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
     tokens = {"task": "token-classification"}
