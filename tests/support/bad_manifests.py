@@ -140,7 +140,7 @@ BAD_MANIFESTS = (
     bad("B12", By.RULE, "spec.training.layerwiseLrDecay", 0.9, "applies only to method.type: full or bitfit", advice="got 0.9"),
     bad("B12", By.SCHEMA, "spec.training.neftuneAlpha", -1, "should be greater than or equal to 0", advice="must be at least 0"),
     bad("B12", By.SCHEMA, "spec.data.balance.focalGamma", 11, "should be less than or equal to 10", advice="must be at most 10"),
-    bad("B12", By.RULE, "spec.data.balance.focalGamma", 2, "cannot be combined with training.labelSmoothing", advice="got 2", spec__training__labelSmoothing=0.1),
+    bad("B12", By.RULE, "spec.data.balance.focalGamma", 2.5, "cannot be combined with training.labelSmoothing", advice="got 2.5", spec__training__labelSmoothing=0.1),
     bad("B12", By.SCHEMA, "spec.data.balance.classWeights", "inverse", "supported values:", advice="must be one of"),
     bad("B12", By.RULE, "spec.method.rank", 8, "applies only to type: lora", advice="got 8", spec__method__type="full"),
     bad_text("B12", "spec.method.freeze[0]", "layer 0", f.PARAMETER_PATTERN, spec__method={"type": "full", "freeze": [""]}),

@@ -139,6 +139,11 @@ BROKEN_RULES = [
     )),
     *((FineTuneJob, {"data": {"train": [TRAIN], split: [{"uri": "feedback://reviews", "window": "0s"}]}}, f"spec.data.{split}[0].window: Invalid value: must be longer than 0s") for split in ("train", "validation", "test")),
     (FineTuneJob, {"evaluation": {"compareWith": {"uri": "pvc://models/served", "recent": [{"uri": "feedback://reviews", "window": "0s"}]}}}, "spec.evaluation.compareWith.recent[0].window: Invalid value: must be longer than 0s"),
+    *((FineTuneJob, {"taskOptions": {"problemType": "regression"}, "data": {"train": [TRAIN], "balance": balance}}, f"spec.data.balance.{field}: Forbidden: applies only to task: text-classification (but not problemType: regression) and token-classification") for field, balance in (
+        ("classWeights", {"classWeights": "balanced"}), ("focalGamma", {"focalGamma": 2}))),
+    (FineTuneJob, {"data": {"train": [TRAIN], "balance": {"focalGamma": 0.5}}, "training": {"labelSmoothing": 0.1}}, "spec.data.balance.focalGamma: Forbidden: cannot be combined with training.labelSmoothing"),
+    (FineTuneJob, {"training": {"layerwiseLrDecay": 0.9}}, "spec.training.layerwiseLrDecay: Forbidden: applies only to method.type: full or bitfit"),
+    (FineTuneJob, {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}, "training": {"gradientCheckpointing": "always"}}, "spec.training.gradientCheckpointing: Forbidden: cannot be always with method.type: prefix"),
     (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),
     (FineTuneJob, {"resources": {"processesPerNode": 2}}, "spec.resources.processesPerNode: Invalid value: must be at most gpusPerNode"),
     (FineTuneJob, {"output": {"mergeAdapter": False, "formats": ["safetensors", "onnx"]}}, "spec.output.formats: Forbidden: onnx and onnx-int8 need the whole model"),
@@ -200,11 +205,6 @@ BROKEN_RULES = [
             ({"evaluation": {"compareWith": {"uri": "pvc://models/served"}}}, "evaluation.compareWith"),
         )),
     )),
-    *((FineTuneJob, {"taskOptions": {"problemType": "regression"}, "data": {"train": [TRAIN], "balance": balance}}, f"spec.data.balance.{field}: Forbidden: applies only to task: text-classification (but not problemType: regression) and token-classification") for field, balance in (
-        ("classWeights", {"classWeights": "balanced"}), ("focalGamma", {"focalGamma": 2}))),
-    (FineTuneJob, {"data": {"train": [TRAIN], "balance": {"focalGamma": 0.5}}, "training": {"labelSmoothing": 0.1}}, "spec.data.balance.focalGamma: Forbidden: cannot be combined with training.labelSmoothing"),
-    (FineTuneJob, {"training": {"layerwiseLrDecay": 0.9}}, "spec.training.layerwiseLrDecay: Forbidden: applies only to method.type: full or bitfit"),
-    (FineTuneJob, {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}, "training": {"gradientCheckpointing": "always"}}, "spec.training.gradientCheckpointing: Forbidden: cannot be always with method.type: prefix"),
     *((FineTuneJob, {"taskOptions": {field: value}}, f"spec.taskOptions.{field}: Forbidden: applies only to task: fill-mask") for field, value in (("maskProbability", 0.15), ("wholeWord", False))),
     *((FineTuneJob, {"task": "fill-mask"} | given, f"spec.{field}: Forbidden: cannot be combined with task: fill-mask") for given, field in (
         ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),

@@ -26,7 +26,7 @@ from tuneloop_trainer.engine.settings import EngineSettings, deepspeed_config, z
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Engine", "EngineSettings", "start_process_group", "stop_process_group", "zero3_context"]
 
@@ -44,7 +44,7 @@ class Engine:
     """
 
     def __init__(
-        self, model: nn.Module, settings: EngineSettings, *, rate_factors: Mapping[str, float] | None = None
+        self, model: nn.Module, settings: EngineSettings, *, rate_factors: dict[str, float] | None = None
     ) -> None:
         _compute_repeatably()
         self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
@@ -222,9 +222,7 @@ class Engine:
                     parameter.grad.mul_(factor)
 
 
-def _parameter_groups(
-    model: nn.Module, *, weight_decay: float, rate_factors: Mapping[str, float]
-) -> list[dict[str, Any]]:
+def _parameter_groups(model: nn.Module, *, weight_decay: float, rate_factors: dict[str, float]) -> list[dict[str, Any]]:
     """Return two groups for each factor of the learning rate: matrices with weight decay, and vectors (biases, weights of norms) without.
 
     Raises ConfigError when no parameter is trainable.

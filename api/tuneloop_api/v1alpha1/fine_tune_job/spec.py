@@ -215,6 +215,7 @@ class FineTuneJobSpec(PodOptions):
             ),
         ),
         *combination_rules(),
+        *training_option_rules(),
         Rule(
             field="evaluation.compareWith",
             reason="FieldValueForbidden",
@@ -231,7 +232,6 @@ class FineTuneJobSpec(PodOptions):
         ),
         *task_rules(),
         *question_answering_rules(),
-        *training_option_rules(),
         *text_generation_rules(),
         *fill_mask_rules(),
         *text2text_generation_rules(),

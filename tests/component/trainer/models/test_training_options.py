@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
+from run_configs import run_config
 from tiny_architectures import inputs, tiny_config
 from transformers import AutoModelForSequenceClassification, set_seed
 from transformers.integrations.neftune import neftune_post_forward_hook
 
 from tuneloop_trainer.errors import ConfigError
+from tuneloop_trainer.models.build import build_for_training
+from tuneloop_trainer.models.depth import rate_factors
 from tuneloop_trainer.models.embedding_noise import add_embedding_noise
 from tuneloop_trainer.models.gradient_checkpointing import checkpoint_gradients
+from tuneloop_trainer.models.head import head_modules
+from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 ARCHITECTURES = (
     "albert", "bart", "bert", "deberta-v2", "distilbert", "electra", "gpt2", "llama", "modernbert", "mpnet", "qwen2", "roberta", "t5", "xlnet",
@@ -88,6 +94,33 @@ def test_layers_that_are_computed_again_have_the_same_gradients(model_type):
     expected, found = gradients(plain), gradients(again)
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_adapters_of_layers_that_are_computed_again_have_the_same_gradients():
+    """All inputs of the first layer are frozen."""
+    settings = LoraConfig(r=4, target_modules=["query", "value"], task_type="SEQ_CLS", init_lora_weights=False)
+    plain, again = (get_peft_model(model_of("bert"), settings) for _ in range(2))
+    again.load_state_dict(plain.state_dict())
+    checkpoint_gradients(again, "always")
+    expected, found = gradients(plain), gradients(again)
+    assert (
+        found.keys()
+        == expected.keys()
+        > {"base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.default.weight"}
+    )
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_model_is_built_with_the_options_that_are_asked_for(tmp_path, asked):
+    training = {"neftuneAlpha": 5.0, "gradientCheckpointing": "always", "layerwiseLrDecay": 0.5} if asked else {}
+    settings = run_config(tmp_path, method={"type": "full"}, training=training).settings
+    model = model_of("bert")
+    model.head_modules = head_modules(model, ())
+    built, factors = build_for_training(model, settings, task=TEXT_CLASSIFICATION, seed=0)
+    assert bool(built.get_input_embeddings()._forward_hooks) is asked
+    assert any(getattr(module, "gradient_checkpointing", False) for module in built.modules()) is asked
+    assert factors == (rate_factors(model, 0.5) if asked else {})
 
 
 def test_layers_are_computed_once_unless_it_is_asked_for():

@@ -95,6 +95,9 @@ def test_a_run_with_options_goes_on_from_a_checkpoint_as_if_nothing_had_been(tmp
     unbroken = write_cell(tmp_path / "unbroken", 1, 0, tiny_model=tiny_model, dataset=dataset, **saving)
     run_gangs([unbroken])
     expected = weights_of(unbroken)
+    before = load_file(tiny_model / "model.safetensors")["embeddings.word_embeddings.weight"]
+    moved = abs(expected["bert.embeddings.word_embeddings.weight"] - before).max()
+    assert 0 < moved < 20 * 3e-3 * 0.5**3  # steps x learning rate x factor of the embeddings below two layers
     for newest in (tmp_path / "unbroken" / "job" / "checkpoints").glob("step-*20-*"):
         shutil.rmtree(newest)
     config = RunConfig.model_validate_json(unbroken.read_bytes())
