@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tiny_decoders import CHATML, tiny_byte_tokenizer
+from tiny_language_models import CHATML, tiny_byte_tokenizer
 from transformers import AutoTokenizer
 
 from tuneloop_trainer.data.pipeline import _copy_tokenizer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_decoders import ALTERNATES, CHATML, END, END_OF_TURN, MARKED, conversations, pairs, tiny_byte_tokenizer
+from tiny_language_models import ALTERNATES, CHATML, END, END_OF_TURN, MARKED, conversations, pairs, tiny_byte_tokenizer
 from tiny_models import tiny_tokenizer
 
 from tuneloop_api.contract.settings import Settings
