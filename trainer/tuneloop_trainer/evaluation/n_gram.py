@@ -64,10 +64,10 @@ class NGramModel:
         return result
 
     def _context(self, targets: Targets, length: int) -> Integers:
-        """Return the last tokens before each target as one number, [M]."""
+        """Return the last tokens before each target as one number, [M]; it is negative where the text has none."""
         number = np.zeros(len(targets.tokens), dtype=np.int64)
         for column in range(targets.context.shape[1] - length, targets.context.shape[1]):
-            number = number * (self._vocabulary + 1) + targets.context[:, column] + 1
+            number = number * self._vocabulary + targets.context[:, column]
         return number
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_decoders import FAMILIES, conversations, pairs, tiny_decoder
+from tiny_language_models import FAMILIES, conversations, pairs, tiny_decoder
 from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Model
 
 from tuneloop_api.contract.settings import MethodSettings

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from run_configs import run_config
-from tiny_decoders import CHATML, END_OF_TURN, conversations, tiny_byte_tokenizer, tiny_decoder, write_rows
+from tiny_language_models import CHATML, END_OF_TURN, conversations, tiny_byte_tokenizer, tiny_decoder, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from whole_job import Job
 

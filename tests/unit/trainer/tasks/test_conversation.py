@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tiny_decoders import ALTERNATES, CHATML, END_OF_TURN, MARKED, STRIPS_EARLIER, conversations, tiny_byte_tokenizer
+from tiny_language_models import (
+    ALTERNATES,
+    CHATML,
+    END_OF_TURN,
+    MARKED,
+    STRIPS_EARLIER,
+    conversations,
+    tiny_byte_tokenizer,
+)
 
 from tuneloop_trainer.tasks.conversation import TemplateFailsError, conversation_of
 

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_decoders import ALTERNATES, CHATML, END, END_OF_TURN, MARKED, conversations, pairs, tiny_byte_tokenizer
+from tiny_language_models import ALTERNATES, CHATML, END, END_OF_TURN, MARKED, conversations, pairs, tiny_byte_tokenizer
 from tiny_models import tiny_tokenizer
 
+from tuneloop_api.contract.settings import Settings
 from tuneloop_trainer.data.tokenize import wrap
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS
 from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.models.source import _tokenizer_digest
+from tuneloop_trainer.tasks import TASKS, task_of
 from tuneloop_trainer.tasks.language_model import BYTES
 from tuneloop_trainer.tasks.task import EncodedRow
 from tuneloop_trainer.tasks.text_generation import TEXT_GENERATION, _encode
@@ -153,3 +156,18 @@ def test_rows_are_encoded_one_by_one_as_together():
     tokenizer, rows = tiny_byte_tokenizer(), pairs(5)
     for row, found in zip(rows, _encode(tokenizer, rows, {}), strict=True):
         assert np.array_equal(found.input_ids, encoded(row, tokenizer).input_ids)
+
+
+@pytest.mark.parametrize(("loss", "targets"), [("auto", 6), ("completion", 6), ("all", 12)])
+def test_the_loss_is_taken_where_the_job_says(loss, targets):
+    wire = {"model": {"uri": "file:///m"}, "task": "text-generation", "data": {"train": [{"uri": "file:///a.jsonl"}]}}
+    task = task_of(Settings.from_wire(wire | {"taskOptions": {"lossOn": loss}}))
+    (found,) = task.encode(tiny_byte_tokenizer(), [PAIR], {})
+    assert (found.token_columns[LABELS] != IGNORED).sum() == targets
+
+
+@pytest.mark.parametrize(("task", "is_part"), [("text-generation", True), ("text-classification", False)])
+def test_the_chat_template_is_part_of_the_data_set_where_the_task_reads_it(tmp_path, task, is_part):
+    tokenizers = [tiny_byte_tokenizer(template=template) for template in (CHATML, MARKED)]
+    first, second = (_tokenizer_digest(tmp_path, tokenizer, task=TASKS[task]) for tokenizer in tokenizers)
+    assert (first != second) is is_part
