@@ -84,7 +84,7 @@ def best_tokens(logits: NDArray[np.float32], targets: Sequence[int] | None, *, t
     powers = np.exp(logits.astype(np.float64) - logits.max())
     scores = powers / powers.sum()
     ids = np.arange(len(scores)) if targets is None else np.array(targets)
-    best = ids[np.argsort(-scores[ids], kind="stable")[:top_k]]
+    best = ids[np.argsort(-logits[ids], kind="stable")[:top_k]]
     return [(float(scores[token]), int(token)) for token in best]
 
 

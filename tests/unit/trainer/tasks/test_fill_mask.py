@@ -164,7 +164,7 @@ def test_a_row_has_as_many_targets_in_every_epoch_as_the_schedule_counts(lengths
 
 
 def test_epochs_have_masks_of_their_own_and_no_special_token_is_read_for_another():
-    split = split_of([200])
+    split = split_of([5000])
     first, second = (TASK.collate_for_training(split, np.array([0]), PAD, seed=1, epoch=epoch) for epoch in (0, 1))
     assert (first.labels != second.labels).any()
     changed = first.inputs["input_ids"][0] != split.tokens(0)

@@ -48,3 +48,17 @@ def test_each_rank_tells_the_time_of_its_step_before(scripted):
     before = StepReport(loss=1, grad_norm=1, learning_rate=1, stop=False, save=False, forward_seconds=2.5)
     assert step_of(scripted([0.5]), rank=1, world_size=3, before=before)[0].ranks_before == (0.0, 2.5, 0.0)
     assert step_of(scripted([0.5]))[0].ranks_before == (0.0,)
+
+
+@pytest.mark.parametrize(("step", "epoch"), [(0, 0), (9, 0), (10, 1), (25, 2)])
+def test_a_task_that_draws_targets_anew_is_asked_with_seed_and_epoch(scripted, step, epoch):
+    made = scripted([0.5] * 30)
+    asked = []
+
+    def collate(split, rows, pad_id, *, seed, epoch):
+        asked.append((seed, epoch))
+        return made.run.task.collate(split, rows, pad_id)
+
+    made.run.task.collate_for_training = collate
+    make_step(made.run, step, stop=False, save=False, save_ready=False, beat=lambda: None)
+    assert asked == [(made.run.training.seed, epoch)] * 2
