@@ -47,6 +47,12 @@ _HUB_METRICS = {
     "span_f1": "f1",
     "span_precision": "precision",
     "span_recall": "recall",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    "rouge1": "rouge",
+    "rouge2": "rouge",
+    "rougeL": "rouge",
+    "exact_match": "exact_match",
 }
 """Names of the Hugging Face Hub."""
 
