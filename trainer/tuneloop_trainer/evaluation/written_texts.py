@@ -61,7 +61,7 @@ def _sums(written: str, wanted: str) -> list[float]:
 
 @cache
 def _bleu() -> Any:
-    from sacrebleu.metrics import BLEU  # noqa: PLC0415  (only evaluation needs it)
+    from sacrebleu.metrics.bleu import BLEU  # noqa: PLC0415  (only evaluation needs it)
 
     return BLEU(effective_order=True)
 
