@@ -49,6 +49,12 @@ _HUB_METRICS = {
     "span_precision": "precision",
     "span_recall": "recall",
     "perplexity": "perplexity",
+    "bleu": "bleu",
+    "chrf": "chrf",
+    "rouge1": "rouge",
+    "rouge2": "rouge",
+    "rougeL": "rouge",
+    "exact_match": "exact_match",
 }
 """Names of the Hugging Face Hub."""
 

@@ -10,6 +10,7 @@ Shapes: N = rows of a split, B = rows of a batch, L = tokens of the longest targ
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from functools import partial
@@ -117,19 +118,21 @@ def _with_options(task: Task, settings: Settings) -> Task:
     generation = Generation(
         max_tokens=options.max_target_tokens, num_beams=options.num_beams, sums_of_written=_written_sums
     )
-    return replace(task, text_of=text_of, encode=partial(_encode, text_of=text_of), generation=generation)
+    card = replace(task.card, loading=partial(_loading, prefix=options.source_prefix))
+    return replace(task, text_of=text_of, encode=partial(_encode, text_of=text_of), generation=generation, card=card)
 
 
 def _summary(_labels: Sequence[str]) -> str:
     return "Reads a text and writes another, as the targets of the training data are."
 
 
-def _loading(_temperature: float) -> str:
+def _loading(_temperature: float, *, prefix: str = "") -> str:
+    text = json.dumps(f"{prefix}Your text", ensure_ascii=False)
     return (
         "from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
         'model = AutoModelForSeq2SeqLM.from_pretrained("model").eval()\n'
         'tokenizer = AutoTokenizer.from_pretrained("model")\n'
-        'inputs = tokenizer(["Your text"], truncation=True, padding=True, return_tensors="pt")  # with the sourcePrefix of the job, if it has one\n'
+        f'inputs = tokenizer([{text}], truncation=True, padding=True, return_tensors="pt")\n'
         "print(tokenizer.batch_decode(model.generate(**inputs), skip_special_tokens=True))\n"
     )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forked_gangs import run_gangs
 from run_configs import run_config
 from sacrebleu.metrics import BLEU, CHRF
 from tiny_writers import reversed_words, tiny_writer, write_rows
@@ -43,28 +45,21 @@ class Done:
         return [row for _, row in read_rows(Path(self.prepared.dataset_path), "test")]
 
 
-def configured(folder: Path, *, ranks: int, model: str = "t5", steps: int = STEPS, **settings: Any) -> RunConfig:
-    training = {
-        "maxSteps": steps,
-        "learningRate": 5e-3,
-        "globalBatchSize": 16,
-        "microBatchSize": 4,
-        "scheduler": "constant",
-    }
+def configured(folder: Path, *, ranks: int, rows: int = 240, **settings: Any) -> RunConfig:
+    usual = {
+        "taskOptions": {"sourcePrefix": "reverse : ", "maxTargetTokens": 6, "numBeams": 2},
+        "checkpoint": {"everySteps": SAVED},
+        "training": {"maxSteps": STEPS, "learningRate": 5e-3, "globalBatchSize": 16, "microBatchSize": 4, "scheduler": "constant"},
+    }  # fmt: skip
     return run_config(
         folder,
         task="text2text-generation",
-        sources=[write_rows(folder / "rows.jsonl", reversed_words(240, most=3))],
-        model=tiny_writer(folder / "model", model),
+        sources=[write_rows(folder / "rows.jsonl", reversed_words(rows, most=3))],
+        model=tiny_writer(folder / "model", "t5"),
+        method={"type": "full"},
         gang={"gpusPerNode": 0, "processesPerNode": ranks},
-        checkpoint={"everySteps": SAVED},
         evaluation={"bootstrapSamples": 200},
-        **{
-            "taskOptions": {"sourcePrefix": "reverse : ", "maxTargetTokens": 6, "numBeams": 2},
-            "method": {"type": "full"},
-            "training": training,
-        }
-        | settings,
+        **usual | settings,
     )
 
 
@@ -129,3 +124,22 @@ def test_three_ranks_go_on_from_a_checkpoint_of_two_and_write_the_same_texts(don
     assert trained.start_step == STEPS - SAVED
     assert losses_of(job)[-SAVED:] == pytest.approx(done.losses[-SAVED:], abs=1e-5)
     assert {metric.name: metric.value for metric in job.export().metrics} == pytest.approx(done.values(), abs=1e-4)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1200)
+def test_a_tiny_t5_learns_to_reverse_words_that_it_has_not_seen_together(tmp_path):
+    training = {
+        "maxSteps": 800,
+        "learningRate": 4e-3,
+        "globalBatchSize": 32,
+        "microBatchSize": 16,
+        "dropout": 0.0,
+        "evaluateEvery": {"steps": 400},
+    }
+    few = {"taskOptions": {"maxTargetTokens": 6}, "checkpoint": {"everySteps": 800}, "training": training}
+    job = Job(configured(tmp_path, ranks=1, rows=1800, **few), train=partial(run_gangs, timeout=1000.0))
+    job.prepare()
+    job.train()
+    found = {metric.name: metric.value for metric in job.export().metrics}
+    assert found["exact_match"] >= 0.95

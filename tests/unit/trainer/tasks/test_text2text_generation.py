@@ -66,6 +66,7 @@ def test_the_prefix_of_the_job_stands_before_each_source_and_before_no_target(tm
     assert word_tokenizer().decode(row.input_ids) == "reverse : ant bee cat </s>"
     assert word_tokenizer().decode(row.sequences[LABELS]) == "cat bee ant </s>"
     assert (task.generation.max_tokens, task.generation.num_beams) == (9, 3)
+    assert 'tokenizer(["reverse : Your text"]' in task.card.loading(1.0)
 
 
 def test_sources_and_targets_are_padded_each_to_their_own_longest():

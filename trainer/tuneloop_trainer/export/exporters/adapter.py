@@ -35,16 +35,16 @@ def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; the artifact has its own
     inputs.tokenizer().save_pretrained(folder)
-    _write_model_config(model, folder)
+    _write_model_config(inputs, model, folder)
     return model
 
 
-def _write_model_config(model: Any, folder: Path) -> None:
-    """Write the config of the base model with the head of the job: it holds the names of the classes, which an adapter alone does not."""
+def _write_model_config(inputs: ExportInputs, model: Any, folder: Path) -> None:
+    """Write the config of the base model with the head of the job: it holds the names of the classes, which an adapter alone does not; and how the model writes, if it does."""
     config = copy.deepcopy(model.config)
     config.name_or_path, config.architectures = "", [type(model.get_base_model()).__name__]
     config.save_pretrained(folder)
-    if model.can_generate():
+    if inputs.task.generation is not None:
         model.generation_config.save_pretrained(folder)
 
 
