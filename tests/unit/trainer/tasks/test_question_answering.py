@@ -15,7 +15,8 @@ from tiny_models import tiny_tokenizer, tiny_tokenizers
 from tuneloop_api.contract.settings import TaskOptionSettings
 from tuneloop_trainer.dataset.shards import WINDOW, TokenizedSplit
 from tuneloop_trainer.errors import DataError
-from tuneloop_trainer.tasks.question_answering import (
+from tuneloop_trainer.tasks.question_answering import QUESTION_ANSWERING as TASK
+from tuneloop_trainer.tasks.question_windows import (
     ANSWERABLE,
     BEGINS,
     CONTEXT,
@@ -26,7 +27,6 @@ from tuneloop_trainer.tasks.question_answering import (
     TOKEN,
     windows_of,
 )
-from tuneloop_trainer.tasks.question_answering import QUESTION_ANSWERING as TASK
 from tuneloop_trainer.tasks.task import EncodedRow
 
 TOKENIZER = tiny_tokenizer(max_positions=512)
