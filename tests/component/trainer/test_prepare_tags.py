@@ -127,7 +127,7 @@ def test_a_row_whose_words_all_fall_to_the_cut_is_left_out_and_counted(tmp_path,
 
 def test_a_cut_that_leaves_a_split_without_any_word_is_refused(tmp_path, from_the_left):
     sentences = [[("the." * 20 + WORDS[index % 50] + WORDS[index // 50], "B-PER")] for index in range(300)]
-    with pytest.raises(DataError, match="data.maxTokens: 8 tokens hold no labelled word of any row of the train split"):
+    with pytest.raises(DataError, match="data.maxTokens: 8 tokens hold nothing to learn of any row of the train split"):
         prepared_tags(tmp_path, from_the_left, sentences, data={"maxTokens": 8})
 
 
