@@ -85,6 +85,15 @@ def test_a_row_is_the_pair_with_type_ids_and_the_characters_of_its_context():
     assert found.row_columns == {ANSWERABLE: 1}
 
 
+@pytest.mark.parametrize(
+    ("context", "answer"),
+    [("so!good!film", "good"), ("so good film", "good film"), ("xgoody tale", "good"), ("the (warm) tale", "(warm)")],
+)
+def test_an_answer_is_the_tokens_that_share_a_character_with_it(context, answer):
+    found = encoded(row(context, answer))
+    assert marked(found, context) == answer
+
+
 def test_a_tokenizer_without_type_ids_gives_none():
     plain = tiny_tokenizers()["byte-level BPE"]
     plain.model_input_names = ["input_ids", "attention_mask"]
