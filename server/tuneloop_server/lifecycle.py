@@ -189,12 +189,7 @@ class ModelService:
 
     def _answerer(self, key: str | None, model: Model, batcher: Batcher[Encoded, Output]) -> Answerer:
         described = self.manifest_of(key)
-        facts = ModelFacts(
-            labels=described.labels,
-            temperature=described.temperature,
-            vocabulary=model.vocabulary,
-            answer_spans=described.answer_spans,
-        )
+        facts = ModelFacts.of(described, model.vocabulary)
         return Answerer(
             model,
             task=self.task,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 from tuneloop_server.fields import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tuneloop_api.contract.artifact import AnswerSpans
+    from tuneloop_api.contract.artifact import AnswerSpans, Manifest
     from tuneloop_api.features.task_features import TaskFeatures, Values
     from tuneloop_server.answers.answer_format import AnswerFormat
     from tuneloop_server.generation.answer import Generated
@@ -36,6 +36,16 @@ class ModelFacts:
     vocabulary: Vocabulary
     answer_spans: AnswerSpans | None = None
     """How answers are chosen; None: the artifact does not say, or the task has none."""
+
+    @classmethod
+    def of(cls, manifest: Manifest, vocabulary: Vocabulary) -> Self:
+        """Return the facts of an artifact."""
+        return cls(
+            labels=manifest.labels,
+            temperature=manifest.temperature,
+            vocabulary=vocabulary,
+            answer_spans=manifest.answer_spans,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from tuneloop_server.runtimes.torch_model import load
 from tuneloop_server.tasks.question_answering import QUESTION_ANSWERING as TASK
 from tuneloop_server.tasks.task import ModelFacts
 from tuneloop_trainer.models.tokenizer import load_tokenizer
-from tuneloop_trainer.tasks.question_answering import BEGINS, CONTEXT, ENDS, MARKS
 from tuneloop_trainer.tasks.question_answering import QUESTION_ANSWERING as TRAINED
+from tuneloop_trainer.tasks.question_windows import BEGINS, CONTEXT, ENDS, MARKS
 
 TEXTS = [question_text(question, context) for question, context in QUESTIONS]
 

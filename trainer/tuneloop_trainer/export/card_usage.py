@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import Int8File
     from tuneloop_api.contract.results import Precision
     from tuneloop_trainer.export.card_facts import Facts
+    from tuneloop_trainer.tasks.task import Task
 
 
 def calibration(facts: Facts) -> str:
@@ -80,7 +81,7 @@ def use(facts: Facts) -> str:
     return (
         "## Intended use and limits\n\n"
         "For texts like those of the training data: the same kind, source and language. The numbers above hold for such texts only.\n\n"
-        f"- A text longer than {limit} tokens is cut to that length, as in training.\n"
+        f"- {_long_texts(facts.task, limit=limit)}\n"
         f"{limits}"
         "- Not measured: fairness between groups, robustness to typing errors or attacks, other languages.\n"
         "- The licenses of the base model and of the data decide what the model may be used for; check both.\n"
@@ -114,3 +115,9 @@ def _adapter_code(facts: Facts) -> str:
 
 def _bound(precision: Precision) -> str:
     return f"{EPSILONS[precision]} epsilons of {precision} ({share_allowed(precision):.2g} of the logits' size)"
+
+
+def _long_texts(task: Task, *, limit: int) -> str:
+    if task.windows is None:
+        return f"A text longer than {limit} tokens is cut to that length, as in training."
+    return f"A context that is too long for {limit} tokens is read in windows of so many, as in training."

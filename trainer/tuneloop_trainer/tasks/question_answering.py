@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tuneloop_api.contract.model_inputs import TYPE_IDS, context_room, context_windows, question_text, split_question
+from tuneloop_api.contract.model_inputs import TYPE_IDS, question_text
 from tuneloop_api.contract.settings import TaskOptionSettings
 from tuneloop_api.features.question_answering import NEVER, NULL, QUESTION_ANSWERING_FEATURES, SPAN
-from tuneloop_trainer.dataset.shards import WINDOW, open_split, read_rows
+from tuneloop_trainer.dataset.shards import open_split, read_rows
 from tuneloop_trainer.errors import DataError
 from tuneloop_trainer.evaluation.answers import (
     EXACT,
@@ -36,7 +36,19 @@ from tuneloop_trainer.evaluation.answers import (
     scored_answer,
 )
 from tuneloop_trainer.tasks.padding import padded, padded_inputs
-from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Row, Task
+from tuneloop_trainer.tasks.question_windows import (
+    ANSWERABLE,
+    BEGINS,
+    CONTEXT,
+    END,
+    ENDS,
+    MARKS,
+    START,
+    encode_pairs,
+    windows_of,
+    windows_of_text,
+)
+from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, Row, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,102 +61,11 @@ if TYPE_CHECKING:
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.answer_baselines import Question
 
-MARKS, BEGINS, ENDS = "marks", "begins", "ends"
-"""Token columns: the bits below; and the characters of the context that a token stands for, from and to, -1 outside of the context."""
-TOKEN, CONTEXT, START, END = 1, 2, 4, 8
-"""Bits of a token: it is no padding; it is of the context; the answer starts, ends there."""
-ANSWERABLE = "answerable"
-"""Row column: 1 where the context holds an answer, else 0."""
 _DEFAULTS = TaskOptionSettings()
 
 
 def _text_of(row: Row) -> str:
     return question_text(row["question"], row["context"])
-
-
-def _encode(tokenizer: Any, rows: Sequence[Row], _label_ids: Mapping[str, int]) -> list[EncodedRow]:
-    """Return each row `{"context", "question", "answers"}` as the tokens of the pair, whole, with the marks of its first answer."""
-    wants_type_ids = TYPE_IDS in tokenizer.model_input_names
-    encoded = tokenizer(
-        [row["question"] for row in rows],
-        [row["context"] for row in rows],
-        add_special_tokens=True,
-        return_attention_mask=False,
-        return_token_type_ids=wants_type_ids,
-        return_offsets_mapping=True,
-        verbose=False,
-    )
-    result = []
-    for number, row in enumerate(rows):
-        in_context = np.array([part == 1 for part in encoded.sequence_ids(number)], dtype=np.bool_)
-        offsets = np.array(encoded["offset_mapping"][number], dtype=np.int32).reshape(-1, 2)
-        begins, ends = (np.where(in_context, offsets[:, side], -1).astype(np.int32) for side in (0, 1))
-        columns = {MARKS: _marks(row["answers"], in_context, begins, ends), BEGINS: begins, ENDS: ends}
-        if wants_type_ids:
-            columns[TYPE_IDS] = np.array(encoded[TYPE_IDS][number], dtype=np.int32)
-        result.append(
-            EncodedRow(
-                input_ids=np.array(encoded["input_ids"][number], dtype=np.int32),
-                token_columns=columns,
-                row_columns={ANSWERABLE: int(bool(row["answers"]["text"]))},
-            )
-        )
-    return result
-
-
-def _marks(
-    answers: Mapping[str, Sequence[Any]],
-    in_context: NDArray[np.bool_],
-    begins: NDArray[np.int32],
-    ends: NDArray[np.int32],
-) -> NDArray[np.int32]:
-    """Return the bits of each token, [T]: the first answer takes in all tokens of the context that share a character with it."""
-    marks = np.where(in_context, TOKEN | CONTEXT, TOKEN).astype(np.int32)
-    if answers["text"]:
-        start = answers["answer_start"][0]
-        inside = np.flatnonzero(in_context & (begins < start + len(answers["text"][0])) & (ends > start))
-        if len(inside):
-            marks[inside[0]] |= START
-            marks[inside[-1]] |= END
-    return marks
-
-
-def windows_of(row: EncodedRow, most: int, *, doc_stride: int) -> list[EncodedRow]:
-    """Return the windows of a whole row, each with the question and at most `most` tokens; none if the question leaves too little room, or the context has no token."""
-    context = np.flatnonzero(row.token_columns[MARKS] & CONTEXT)
-    length = len(row.input_ids)
-    room = context_room(most, fixed=length - len(context))
-    if not len(context) or not room:
-        return []
-    first, after = int(context[0]), int(context[-1]) + 1
-    windows = []
-    for number, (start, end) in enumerate(context_windows(len(context), room=room, stride=doc_stride)):
-        kept = np.concatenate([np.arange(first), first + np.arange(start, end), np.arange(after, length)])
-        columns = {name: values[kept] for name, values in row.token_columns.items()}
-        columns[MARKS] = _with_target(columns[MARKS])
-        windows.append(
-            EncodedRow(
-                input_ids=row.input_ids[kept],
-                token_columns=columns,
-                row_columns={**row.row_columns, WINDOW: number},
-            )
-        )
-    return windows
-
-
-def _with_target(marks: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the marks of a window with a start and an end: those of the answer if it holds both, else both at the first token."""
-    if (marks & START).any() and (marks & END).any():
-        return marks
-    without = marks & ~(START | END)
-    without[0] |= START | END
-    return without
-
-
-def _windows_of_text(tokenizer: Any, text: str, most: int, *, doc_stride: int) -> list[EncodedRow]:
-    question, context = split_question(text)
-    row = {"question": question, "context": context, "answers": {"text": [], "answer_start": []}}
-    return windows_of(_encode(tokenizer, [row], {})[0], most, doc_stride=doc_stride)
 
 
 def _collate(split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int) -> Batch:
@@ -315,7 +236,7 @@ def _with_options(task: Task, settings: Settings) -> Task:
     return replace(
         task,
         windows=partial(windows_of, doc_stride=stride),
-        windows_of_text=partial(_windows_of_text, doc_stride=stride),
+        windows_of_text=partial(windows_of_text, doc_stride=stride),
         check_rows=partial(_check_rows, no_answer=options.no_answer),
         target_values=partial(_target_values, max_answer_tokens=longest),
         evaluate=partial(evaluate_answers, doc_stride=stride, max_answer_tokens=longest),
@@ -330,14 +251,14 @@ QUESTION_ANSWERING = Task(
     peft_type="QUESTION_ANS",
     formats=("squad",),
     text_of=_text_of,
-    encode=_encode,
+    encode=encode_pairs,
     with_all_tokens=None,
     collate=_collate,
     target_labels=_target_labels,
     loss_sum=_loss_sum,
     target_values=partial(_target_values, max_answer_tokens=_DEFAULTS.max_answer_tokens),
     windows=partial(windows_of, doc_stride=_DEFAULTS.doc_stride),
-    windows_of_text=partial(_windows_of_text, doc_stride=_DEFAULTS.doc_stride),
+    windows_of_text=partial(windows_of_text, doc_stride=_DEFAULTS.doc_stride),
     values_per_line=_values_per_line,
     comparable=_comparable,
     complete=_complete,

@@ -18,7 +18,7 @@ from tuneloop_trainer.engine.engine import Engine, EngineSettings, start_process
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import TASKS
-from tuneloop_trainer.tasks.question_answering import CONTEXT, END, START, TOKEN
+from tuneloop_trainer.tasks.question_windows import CONTEXT, END, START, TOKEN
 
 LABELS = ["O", "B-A", "I-A"]
 SPANS = "question-answering"

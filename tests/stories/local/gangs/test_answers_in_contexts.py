@@ -76,7 +76,7 @@ def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory) -> Done:
     """A model that was trained on two ranks and rehearsed."""
-    return whole_job(tmp_path_factory.mktemp("job"), steps=150, ranks=2, preflight={"rehearsal": True})
+    return whole_job(tmp_path_factory.mktemp("job"), steps=100, ranks=2, preflight={"rehearsal": True})
 
 
 @pytest.fixture(scope="module")

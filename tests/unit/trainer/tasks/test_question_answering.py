@@ -15,7 +15,8 @@ from tiny_models import tiny_tokenizer, tiny_tokenizers
 from tuneloop_api.contract.settings import TaskOptionSettings
 from tuneloop_trainer.dataset.shards import WINDOW, TokenizedSplit
 from tuneloop_trainer.errors import DataError
-from tuneloop_trainer.tasks.question_answering import (
+from tuneloop_trainer.tasks.question_answering import QUESTION_ANSWERING as TASK
+from tuneloop_trainer.tasks.question_windows import (
     ANSWERABLE,
     BEGINS,
     CONTEXT,
@@ -26,7 +27,6 @@ from tuneloop_trainer.tasks.question_answering import (
     TOKEN,
     windows_of,
 )
-from tuneloop_trainer.tasks.question_answering import QUESTION_ANSWERING as TASK
 from tuneloop_trainer.tasks.task import EncodedRow
 
 TOKENIZER = tiny_tokenizer(max_positions=512)
@@ -83,6 +83,15 @@ def test_a_row_is_the_pair_with_type_ids_and_the_characters_of_its_context():
     assert found.token_columns[BEGINS].tolist() == [-1] * 5 + [0, 2, 7, -1]
     assert found.token_columns[MARKS].tolist() == [TOKEN] * 5 + [3, 3 | START | END, 3, TOKEN]
     assert found.row_columns == {ANSWERABLE: 1}
+
+
+@pytest.mark.parametrize(
+    ("context", "answer"),
+    [("so!good!film", "good"), ("so good film", "good film"), ("xgoody tale", "good"), ("the (warm) tale", "(warm)")],
+)
+def test_an_answer_is_the_tokens_that_share_a_character_with_it(context, answer):
+    found = encoded(row(context, answer))
+    assert marked(found, context) == answer
 
 
 def test_a_tokenizer_without_type_ids_gives_none():
