@@ -23,12 +23,17 @@ _SMALL = {
     "vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64,
     "bos_token_id": 1, "eos_token_id": None, "pad_token_id": None,
 }  # fmt: skip
-_TWO_KINDS = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"], "head_dim": 8}
+_TWO_KINDS = {
+    "sliding_window": 4,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "head_dim": 8,
+    "num_key_value_heads": 1,
+}
 ARCHITECTURES = {
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
-    "llama": {},
-    "qwen2": {},
-    "mistral": {"sliding_window": 4},
+    "llama": {"num_key_value_heads": 1},
+    "qwen2": {"num_key_value_heads": 1},
+    "mistral": {"num_key_value_heads": 1, "sliding_window": 4},
     "gemma3_text": _TWO_KINDS,
     "gpt_neox": {},
     "bloom": {"n_layer": 2, "n_head": 2},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 PROMPTS = [*CORPUS, "Ada", "A", "?" * 30]
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who was Ada Lovelace?"}]
 MOST = 40
+PROGRAMS = re.findall(
+    r"^```python\n(.*?)^```$", (Path(__file__).parents[3] / "docs/generation.md").read_text(), re.M | re.S
+)
 LONG = 4000
 """Tokens of an answer that takes seconds."""
 
@@ -252,6 +257,14 @@ def test_a_model_without_a_chat_template_says_where_to_ask(tmp_path):
 def test_the_chat_template_may_refuse_a_conversation(llama):
     body = {"messages": [{"role": "user", "content": "hi", "name": "x"}], "max_tokens": 1}
     assert llama.server.client.post("/v1/chat/completions", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.split("\n", 1)[0])
+@pytest.mark.usefixtures("openai", "hugging_face")
+def test_the_programs_of_the_page_run(llama, program, capsys):
+    address = llama.server.url.removeprefix("http://")
+    exec(program.replace("127.0.0.1:8080", address).replace('"stories"', '"reviews"'), {})
+    assert llama.plain.text("Ada Lovelace was", most=64) in capsys.readouterr().out
 
 
 # --- clients that leave, that do not read; the end of the server ---
