@@ -28,7 +28,7 @@ PROMPTS = [*CORPUS, "Ada", "A", "?" * 30]
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who was Ada Lovelace?"}]
 MOST = 40
 PROGRAMS = re.findall(
-    r"^```python\n(.*?)^```$", (Path(__file__).parents[3] / "docs/generation.md").read_text(), re.M | re.S
+    r"^```python\n(.*?)^```$", (Path(__file__).parents[3] / "docs/generation.md").read_text(), re.MULTILINE | re.DOTALL
 )
 LONG = 4000
 """Tokens of an answer that takes seconds."""
