@@ -15,7 +15,7 @@ from tuneloop_api.contract.server_config import ServedAdapter
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.runtimes import RUNTIMES, require_generator
 from tuneloop_server.runtimes.torch_decoder import TorchDecoder
-from tuneloop_server.runtimes.torch_generator import load_generator
+from tuneloop_server.runtimes.torch_generator import load_generator, try_rows
 from tuneloop_server.tasks.text_generation import TEXT_GENERATION
 
 VOCABULARY, NEW = 60, 12
@@ -107,6 +107,13 @@ def test_a_model_that_keeps_its_state_otherwise_is_refused_when_it_is_loaded(tmp
         "mamba: two answers that grow together are not what each would be alone; allowed are decoders that keep keys and values alone"
         in str(refused.value)
     )
+
+
+def test_a_model_that_takes_no_notice_of_the_rows_is_refused_though_it_computes():
+    config = transformers.AutoConfig.for_model("mamba", vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=2)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ValueError, match=r"mamba: two answers .* keep keys and values alone$"):
+        try_rows(model, TorchDecoder(model))
 
 
 def test_the_models_own_configuration_decides_how_it_is_decoded(tmp_path, caplog):
