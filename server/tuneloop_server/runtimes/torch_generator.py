@@ -94,7 +94,7 @@ def load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) ->
 
 def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
     decoder = TorchDecoder(model)
-    bytes_per_token = _try_rows(model, decoder)
+    bytes_per_token = try_rows(model, decoder)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or manifest.max_tokens
     most_tokens = int(_CACHE_SHARE * _free_bytes(model.device)) // bytes_per_token
     window = min(context, most_tokens)
@@ -116,7 +116,7 @@ def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator
     )
 
 
-def _try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
+def try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
     """Return the bytes of the keys and values of a token.
 
     Raises ValueError unless two rows that grow together have the logits that each has in a pass of its own without a cache: an architecture may keep its

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from plain_answers import PlainAnswers
@@ -65,7 +67,7 @@ def test_answers_are_those_of_plain_transformers(tmp_path, architecture):
 def test_the_windows_are_those_of_training(tmp_path, architecture):
     server = Server(tmp_path, architecture)
     tokenizer = load_tokenizer(tmp_path / "model")
-    task = TRAINED.configure(TRAINED, TaskOptionSettings(doc_stride=STRIDE))
+    task = TRAINED.with_options(TRAINED, SimpleNamespace(task_options=TaskOptionSettings(doc_stride=STRIDE)))
     for text, windows in zip(TEXTS, server.model.encode(TEXTS), strict=True):
         trained = task.windows_of_text(tokenizer, text, MAX_TOKENS)
         assert len(windows) == len(trained)

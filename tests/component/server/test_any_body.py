@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from app_clients import app_client, wait_until
+from generating_artifacts import tiny_decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from server_process import configuration
+from server_process import Artifact, configuration
 from tiny_readers import tiny_reader
 
 from tuneloop_server.runtimes import RUNTIMES
@@ -68,24 +68,54 @@ DOCUMENTS = {
     ),
 }
 """What a client might mean, by the path; whatever else is JSON, or none, comes beside it."""
+SAMPLING = {
+    "max_tokens": st.integers(-1, 5) | JSON,
+    "temperature": st.sampled_from([0, 0.5, 1e-320, 2, 3]) | JSON,
+    "top_p": st.sampled_from([0, 1e-9, 0.5, 1]) | JSON,
+    "top_k": st.integers(-1, 5) | JSON,
+    "repetition_penalty": st.sampled_from([0, 1e-9, 1.5]) | JSON,
+    "seed": st.integers() | JSON,
+    "stop": TEXTS | JSON,
+}
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant", "x"]) | JSON, "content": TEXTS | JSON}),
+    max_size=3,
+)
+DOCUMENTS_OF_GENERATION = {
+    "/v1/completions": st.fixed_dictionaries({"prompt": TEXTS | JSON}, optional=SAMPLING),
+    "/v1/chat/completions": st.fixed_dictionaries({"messages": MESSAGES | JSON}, optional=SAMPLING),
+}
+"""The same, where the task generates text."""
+CASES = [
+    *((task, path) for task in TASKS for path in DOCUMENTS),
+    *(("text-generation", path) for path in DOCUMENTS_OF_GENERATION),
+]
 
 
-@pytest.fixture(scope="module", params=TASKS)
-def client(request, artifact, tagger_artifact, tmp_path_factory):
-    served = tagger_artifact if request.param == "token-classification" else artifact
-    if request.param == "question-answering":
-        folder = tmp_path_factory.mktemp("reader")
-        served = SimpleNamespace(folder=folder, manifest=tiny_reader(folder, "bert"))
-    config = configuration(served.folder)
+@pytest.fixture(scope="module")
+def other_artifacts(tmp_path_factory, tagger_artifact):
+    """Artifacts by task."""
+    decoder, reader = (tmp_path_factory.mktemp(name) for name in ("decoder", "reader"))
+    return {
+        "token-classification": tagger_artifact,
+        "text-generation": Artifact(decoder, tiny_decoder(decoder, "llama")),
+        "question-answering": Artifact(reader, tiny_reader(reader, "bert")),
+    }
+
+
+@pytest.fixture(scope="module")
+def client(request, artifact, other_artifacts):
+    served = other_artifacts.get(request.param, artifact)
+    config = configuration(served.folder, batching={"max_new_tokens": 3})
     task, runtime = TASKS[request.param], RUNTIMES["torch"]
     with app_client(config, served.manifest, task=task, runtime=runtime) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
 
 
-@pytest.mark.parametrize("path", DOCUMENTS)
+@pytest.mark.parametrize(("client", "path"), CASES, indirect=["client"])
 def test_every_body_is_answered_or_refused(client, path):
-    documents = DOCUMENTS[path] | JSON
+    documents = (DOCUMENTS | DOCUMENTS_OF_GENERATION)[path] | JSON
     wrong = 422 if path == "/" else 400
 
     @settings(max_examples=200)

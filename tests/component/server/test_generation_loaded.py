@@ -15,7 +15,7 @@ from tuneloop_api.contract.server_config import ServedAdapter
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.runtimes import RUNTIMES, require_generator
 from tuneloop_server.runtimes.torch_decoder import TorchDecoder
-from tuneloop_server.runtimes.torch_generator import load_generator
+from tuneloop_server.runtimes.torch_generator import load_generator, try_rows
 from tuneloop_server.tasks.text_generation import TEXT_GENERATION
 
 VOCABULARY, NEW = 60, 12
@@ -23,12 +23,17 @@ _SMALL = {
     "vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 64,
     "bos_token_id": 1, "eos_token_id": None, "pad_token_id": None,
 }  # fmt: skip
-_TWO_KINDS = {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"], "head_dim": 8}
+_TWO_KINDS = {
+    "sliding_window": 4,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "head_dim": 8,
+    "num_key_value_heads": 1,
+}
 ARCHITECTURES = {
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
-    "llama": {},
-    "qwen2": {},
-    "mistral": {"sliding_window": 4},
+    "llama": {"num_key_value_heads": 1},
+    "qwen2": {"num_key_value_heads": 1},
+    "mistral": {"num_key_value_heads": 1, "sliding_window": 4},
     "gemma3_text": _TWO_KINDS,
     "gpt_neox": {},
     "bloom": {"n_layer": 2, "n_head": 2},
@@ -102,6 +107,13 @@ def test_a_model_that_keeps_its_state_otherwise_is_refused_when_it_is_loaded(tmp
         "mamba: two answers that grow together are not what each would be alone; allowed are decoders that keep keys and values alone"
         in str(refused.value)
     )
+
+
+def test_a_model_that_takes_no_notice_of_the_rows_is_refused_though_it_computes():
+    config = transformers.AutoConfig.for_model("mamba", vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=2)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(ValueError, match=r"mamba: two answers .* keep keys and values alone$"):
+        try_rows(model, TorchDecoder(model))
 
 
 def test_the_models_own_configuration_decides_how_it_is_decoded(tmp_path, caplog):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ TEXTS = st.lists(st.sampled_from(["Ada", "Lovelace", "Zugspitze", "Österreich,"
 
 
 def task(**options):
-    return TASK.configure(TASK, TaskOptionSettings(**options))
+    return TASK.with_options(TASK, SimpleNamespace(task_options=TaskOptionSettings(**options)))
 
 
 def encoded(architecture: str, text: str, **options) -> EncodedRow:

@@ -207,7 +207,7 @@ def test_the_loss_is_in_float32_and_padding_has_no_part_in_it():
 
 @pytest.mark.parametrize("longest", [1, 2, 3, 30])
 def test_the_best_answer_is_the_likeliest_span_of_the_context_that_is_not_too_long(longest):
-    task = TASK.configure(TASK, TaskOptionSettings(max_answer_tokens=longest))
+    task = TASK.with_options(TASK, SimpleNamespace(task_options=TaskOptionSettings(max_answer_tokens=longest)))
     marks, output = torch.from_numpy(BATCH.labels), output_for(BATCH.labels, seed=longest)
     kept = task.target_values(output, marks).numpy()
     assert kept.shape == (len(SPLIT.rows), task.values_per_line([]))
@@ -233,8 +233,10 @@ def test_parity_compares_likelihoods_and_not_places():
 
 
 def test_allowing_no_answer_needs_rows_that_have_none():
-    allowed = TASK.configure(TASK, TaskOptionSettings(no_answer="allowed"))
+    allowed = TASK.with_options(TASK, SimpleNamespace(task_options=TaskOptionSettings(no_answer="allowed")))
     with pytest.raises(DataError, match="noAnswer: allowed"):
         allowed.check_rows({"validation": {ANSWERABLE: np.array([1, 1])}})
     allowed.check_rows({"validation": {ANSWERABLE: np.array([1, 0])}})
-    TASK.configure(TASK, TaskOptionSettings()).check_rows({"validation": {ANSWERABLE: np.array([1])}})
+    TASK.with_options(TASK, SimpleNamespace(task_options=TaskOptionSettings())).check_rows(
+        {"validation": {ANSWERABLE: np.array([1])}}
+    )

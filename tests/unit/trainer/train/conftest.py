@@ -89,6 +89,7 @@ class ScriptedTask:
         return torch.zeros(len(labels), 2)
 
     complete = None
+    generation = None
 
     def values_per_line(self, labels: Sequence[str]) -> int:
         return len(labels)
