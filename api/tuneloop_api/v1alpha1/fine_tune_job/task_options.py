@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tuneloop_api.v1alpha1.fine_tune_job.data import Data
-    from tuneloop_api.v1alpha1.fine_tune_job.model_source import ModelSource
     from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
+    from tuneloop_api.v1alpha1.fine_tune_job.model_source import ModelSource
     from tuneloop_api.v1alpha1.fine_tune_job.output import Output
     from tuneloop_api.v1alpha1.fine_tune_job.training import Training
 
