@@ -15,7 +15,7 @@ from tiny_models import sentences, tiny_bert
 
 from tuneloop_api.contract.run_config import RunConfig
 from tuneloop_api.wire.model import changed
-from tuneloop_trainer.errors import ModelAccessError, StorageError
+from tuneloop_trainer.errors import ConfigError, ModelAccessError, StorageError
 from tuneloop_trainer.export.champion.rows import recent_sources
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.prepare import locate_sources, prepare
@@ -63,10 +63,12 @@ def test_a_model_is_fetched_once_for_all_jobs_without_pickles_and_code(bucket, t
     assert [path.name for path in (tmp_path / "models").iterdir()] == [first.path.name]
 
 
-def test_another_content_of_the_same_address_is_another_folder(bucket, tmp_path):
+def test_another_content_of_the_same_address_and_size_is_another_folder(bucket, tmp_path):
     first = opened(tmp_path)
-    config = json.loads(bucket.buckets["models"]["bases/tiny/config.json"])
-    bucket.buckets["models"]["bases/tiny/config.json"] = json.dumps(config | {"classifier_dropout": 0.5}).encode()
+    content = bucket.buckets["models"]["bases/tiny/config.json"]
+    changed_content = content.replace(b'"num_hidden_layers": 2', b'"num_hidden_layers": 1')
+    assert (len(changed_content), changed_content == content) == (len(content), False)
+    bucket.buckets["models"]["bases/tiny/config.json"] = changed_content
     second = opened(tmp_path)
     assert second.path != first.path
     assert second.revision != first.revision
@@ -167,6 +169,13 @@ def test_a_later_job_with_the_same_rows_finds_the_prepared_data(bucket, tmp_path
     shutil.rmtree(tmp_path / "job")
     second = prepare(config, Reporter(config))
     assert (first.cache_hit, second.cache_hit, second.dataset_digest) == (False, True, first.dataset_digest)
+
+
+def test_export_asks_no_bucket(bucket, tmp_path):
+    config = changed(config_of(tmp_path, bucket), stage="export")
+    with pytest.raises(ConfigError, match="the files that prepare has fetched are gone"):
+        recent_sources(config, snapshots=tmp_path / "job" / "feedback")
+    assert bucket.asked == []
 
 
 def test_files_of_an_object_source_are_named_by_their_address(bucket, tmp_path):
