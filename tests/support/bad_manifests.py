@@ -166,7 +166,7 @@ BAD_MANIFESTS = (
     bad_text("B21", "spec.data.train[0].window", "14", f.DURATION, spec__data__train=[{"uri": "feedback://reviews"}]),
     bad_text("B13", "spec.data.train[0].cutoff", "yesterday", f.MOMENT, spec__data__train=[{"uri": "feedback://reviews"}]),
     bad("B13", By.OPERATOR, "spec.model.uri", "file:///etc/passwd", "file:// is a path of one machine"),
-    bad_text("B13", "spec.model.uri", "s3://AKIAEXAMPLE:secret@bucket/bert", f.MODEL_URI),
+    bad_text("B13", "spec.model.uri", "s3://AKIAEXAMPLE:secret@bucket/bert", f.BASE_MODEL_URI),
     bad_text("B13", "spec.data.train[0].uri", "s3://169.254.169.254:80/latest", f.DATA_URI),
     bad("B13", By.OPERATOR, "spec.model.uri", "s3://bucket/artifact", "the folder of an artifact that a FineTuneJob published is needed", kind=DEPLOYMENT),
     bad("B13", By.OPERATOR, "spec.model.uri", "hf://a/b", "the folder of an artifact that a FineTuneJob published is needed", kind=DEPLOYMENT),
