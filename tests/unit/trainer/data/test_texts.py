@@ -93,6 +93,7 @@ def test_blank_lines_of_a_text_file_are_skipped_and_lines_keep_their_numbers(tmp
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n\r\n \t\r\ntwo\n\nthree")
     found = collected(tmp_path / "a.txt")
     assert texts_of(found) == ["one", "two", "three"]
+    assert not found.bad.counts
     assert [found.table.place(index).rpartition(" ")[2] for index in range(3)] == ["1", "4", "6"]
 
 
