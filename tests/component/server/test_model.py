@@ -57,6 +57,10 @@ def test_the_logits_of_a_text_do_not_depend_on_its_neighbours_in_the_batch(class
         assert logits == pytest.approx(alone, abs=1e-5)
 
 
+def test_an_encoder_on_the_cpu_computes_no_padding(classifier):
+    assert not classifier.pads
+
+
 def test_a_model_that_pads_on_the_left_predicts_the_same_in_a_batch(tmp_path):
     import json
 
