@@ -76,6 +76,7 @@ class ScriptedTask:
     first: int = 0
     primary_metric: str = "accuracy"
     target_scale: None = None
+    generation: None = None
     measured: list[int] = field(default_factory=list)
 
     def collate(self, _split: Any, rows: np.ndarray, _pad_id: int) -> Any:
