@@ -77,6 +77,7 @@ class ScriptedTask:
     primary_metric: str = "accuracy"
     target_scale: None = None
     collate_for_training: Any = None
+    generation: None = None
     measured: list[int] = field(default_factory=list)
 
     def collate(self, _split: Any, rows: np.ndarray, _pad_id: int) -> Any:
@@ -89,7 +90,6 @@ class ScriptedTask:
         return torch.zeros(len(labels), 2)
 
     complete = None
-    generation = None
 
     def values_per_line(self, labels: Sequence[str]) -> int:
         return len(labels)
