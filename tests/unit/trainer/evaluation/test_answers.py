@@ -170,6 +170,7 @@ def test_a_validation_split_whose_rows_all_have_answers_chooses_no_threshold():
 
 def test_what_is_compared_with_baselines_has_the_threshold():
     compared = decided(TEST, evaluated(VALIDATION, TEST))
+    assert compared.values[:, NULL].tolist() == [-3.0] * 4
     silent = np.zeros((4, WIDTH), dtype=np.float32)
     silent[:, SPAN] = NEVER
     assert answer_f1(TEST, compared.values, [], BOOTSTRAP).value == pytest.approx(0.5)
