@@ -124,6 +124,12 @@ def test_the_threshold_is_the_best_of_all_and_0_where_that_is_as_good(rows):
         assert threshold == 0.0
 
 
+def test_a_row_at_the_threshold_is_answered():
+    margin, right = np.array([2.0, 2.5]), np.array([1.0, 1.0])
+    scores = RowScores(margin=margin, exact=right, f1=right, answerable=np.array([True, True]))
+    assert scores.at(2.0)[1].tolist() == [1.0, 0.0]
+
+
 def evaluated(validation: Predictions, test: Predictions):
     return evaluate_answers(
         validation=validation, test=test, labels=[], bootstrap=BOOTSTRAP, doc_stride=8, max_answer_tokens=4
@@ -164,6 +170,7 @@ def test_a_validation_split_whose_rows_all_have_answers_chooses_no_threshold():
 
 def test_what_is_compared_with_baselines_has_the_threshold():
     compared = decided(TEST, evaluated(VALIDATION, TEST))
+    assert compared.values[:, NULL].tolist() == [-3.0] * 4
     silent = np.zeros((4, WIDTH), dtype=np.float32)
     silent[:, SPAN] = NEVER
     assert answer_f1(TEST, compared.values, [], BOOTSTRAP).value == pytest.approx(0.5)
