@@ -117,7 +117,7 @@ def test_the_scores_fall_and_are_those_of_a_softmax(logits, top_k):
     assert sum(score for score, _ in best_tokens(np.array(logits, dtype=np.float32), None, top_k=25)) == pytest.approx(
         1
     )
-    assert logits[found[0][1]] == max(logits)
+    assert max(logits) - logits[found[0][1]] < 1e-4  # smaller differences are none in float32
 
 
 def test_tokens_are_no_prediction_of_a_label():
