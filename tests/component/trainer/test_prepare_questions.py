@@ -87,6 +87,15 @@ def test_short_contexts_are_one_window_each_and_worth_no_note(tmp_path, model):
     assert manifest.notes == []
 
 
+def test_a_context_longer_than_the_model_reads_is_read_to_its_end(tmp_path, model):
+    result = prepared(tmp_path, model, asked_questions(40, words=(70, 90)))
+    dataset = Path(result.dataset_path)
+    split = open_split(dataset, "train")
+    lasts = [*(split.first_windows[1:] - 1).tolist(), len(split.rows) - 1]
+    ends = [int(split.token_column("ends", last).max()) for last in lasts]
+    assert ends == [len(row["context"]) for _, row in read_rows(dataset, "train")]
+
+
 def test_every_window_of_a_row_is_in_its_group(tmp_path, model):
     rows = [row | {"page": f"page {number // 4}"} for number, row in enumerate(ROWS)]
     result = prepared(tmp_path, model, rows, data={"split": {"groupBy": "page"}})

@@ -180,7 +180,7 @@ def test_what_is_compared_with_baselines_has_the_threshold():
 
 
 def test_features_are_of_the_likeliest_answer_and_of_the_window_that_says_least_that_there_is_none():
-    assert answer_values([(-1.0, -2.0), (-3.0, -0.5)]) == {
+    assert answer_values([(-0.1, -2.0), (-3.0, -0.5)]) == {
         "confidence": pytest.approx(np.exp(-0.5)),
         "no_answer": 0,
         "windows": 2,
