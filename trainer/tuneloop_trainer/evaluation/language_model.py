@@ -55,9 +55,9 @@ def token_accuracy(sums: NDArray[Any]) -> Floats:
 
 
 _METRICS = {
+    "bits_per_byte": bits_per_byte,
     "loss": loss,
     "perplexity": perplexity,
-    "bits_per_byte": bits_per_byte,
     "accuracy": token_accuracy,
 }
 

@@ -18,8 +18,11 @@ from tuneloop_trainer.evaluation.language_model import (
     language_score,
     paired_language,
 )
+from tuneloop_trainer.evaluation.masked_language import evaluate_masked
 from tuneloop_trainer.evaluation.paired_scores import compare_scores
 from tuneloop_trainer.evaluation.predictions import Predictions
+from tuneloop_trainer.tasks.fill_mask import FILL_MASK
+from tuneloop_trainer.tasks.text_generation import TEXT_GENERATION
 
 BOOTSTRAP = Bootstrap(resamples=500)
 
@@ -70,6 +73,15 @@ def test_every_metric_has_an_interval_over_rows_that_holds_it():
     found = evaluate_language(validation=THREE, test=drawn(1), labels=[], bootstrap=BOOTSTRAP).metrics
     assert [metric.name for metric in found] == ["loss", "perplexity", "bits_per_byte", "accuracy"]
     assert all(metric.low < metric.value < metric.high for metric in found if metric.name != "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "task"), [(evaluate_language, TEXT_GENERATION), (evaluate_masked, FILL_MASK)], ids=["next", "masked"]
+)
+def test_the_metric_that_baselines_are_measured_in_comes_first(evaluate, task):
+    """The command line names baselines by it."""
+    found = evaluate(validation=THREE, test=drawn(1), labels=[], bootstrap=BOOTSTRAP).metrics
+    assert found[0].name == task.primary_metric
 
 
 def test_texts_that_differ_more_give_a_wider_interval():
