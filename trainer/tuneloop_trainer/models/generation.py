@@ -32,3 +32,11 @@ def set_generation(model: Any, generation: Generation, *, folder: Path) -> None:
     config.max_new_tokens, config.max_length = generation.max_tokens, None
     for name in _OF_SAMPLING:
         setattr(config, name, None)
+
+
+def end_texts_at(config: Any, token: int | None) -> None:
+    """Let texts end with this token, too: with that of the tokenizer, with which the learned rows end. Base models often know another one. config: `generation_config`."""
+    found = config.eos_token_id
+    known = [] if found is None else found if isinstance(found, list) else [found]
+    if token is not None and token not in known:
+        config.eos_token_id = [*known, token] if known else token

@@ -131,6 +131,7 @@ def test_the_artifact_writes_as_the_trained_weights_do_and_knows_its_template(do
         assert int(model(input_ids=ids).logits[0, -1].argmax()) == token
         ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
     assert json.loads(Path(folder, "config.json").read_text())["use_cache"]
+    assert tokenizer.eos_token_id in model.generation_config.eos_token_id, "answers would never end"
 
 
 def test_the_artifact_says_what_it_is(exported):

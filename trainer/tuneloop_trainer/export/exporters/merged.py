@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import transformers
 
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
+from tuneloop_trainer.models.generation import end_texts_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +26,11 @@ def _write(inputs: ExportInputs, model: Any, folder: Path) -> Any:
     merged.config.name_or_path = ""
     if not inputs.task.has_new_head:
         merged.config.use_cache = True  # training needs no keys and values of earlier tokens, and writing text does
+    tokenizer = inputs.tokenizer()
+    if getattr(merged, "generation_config", None) is not None:
+        end_texts_at(merged.generation_config, tokenizer.eos_token_id)
     merged.save_pretrained(folder)
-    inputs.tokenizer().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return merged
 
 
