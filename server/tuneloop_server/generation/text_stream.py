@@ -34,8 +34,9 @@ class TextStream:
         whole = len(text.rstrip(_INCOMPLETE)) if len(self._ids) < _MOST_HELD else len(text) - 1
         new = text[self._sent : whole]
         self._sent = max(self._sent, whole)
-        if len(self._ids) > _MANY:
-            self._leave_out_oldest(text)
+        is_whole = self._sent == len(text)
+        if len(self._ids) > _MANY and (is_whole or len(self._ids) >= _MOST_HELD):
+            self._leave_out_oldest(text)  # never between the bytes of a character, which would stay wrong
         return new
 
     def _leave_out_oldest(self, text: str) -> None:

@@ -65,6 +65,12 @@ def test_the_same_for_a_tokenizer_that_cuts_the_first_space_and_doubts_bytes_in_
     assert "\ufffd" not in "".join(out)
 
 
+def test_bytes_of_a_character_that_is_not_whole_are_never_decoded_without_its_first_ones():
+    for before in range(40):
+        written = [256] * before + list("é😀😀".encode())
+        assert "".join(texts(written, SENTENCEPIECE.decode)) == SENTENCEPIECE.decode(written), before
+
+
 def test_what_is_decoded_again_does_not_grow_with_the_answer():
     lengths = []
 
