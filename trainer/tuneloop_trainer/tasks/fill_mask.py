@@ -116,6 +116,7 @@ def _with_options(task: Task, settings: Settings) -> Task:
         task,
         encode=partial(_encode, whole_word=options.whole_word),
         with_targets=partial(_with_targets, probability=options.mask_probability),
+        target_share=options.mask_probability,
     )
 
 
