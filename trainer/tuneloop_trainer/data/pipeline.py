@@ -268,7 +268,7 @@ def _tokenizer_facts(model: PretrainedModel, tokenizer: TextTokenizer) -> Tokeni
         pad_token_id=0 if padding is None else padding,
         special_tokens=tokenizer.leading + tokenizer.trailing,
         model_max_tokens=model.max_tokens,
-        size=len(own),
+        size=min(1 + max(own.get_vocab().values()), tokenizer.vocabulary),
         mask_token_id=own.mask_token_id,
         special_token_ids=sorted(own.all_special_ids),
     )
