@@ -69,6 +69,32 @@ def test_targets_that_are_too_long_are_left_out_and_counted_where_that_is_tolera
     assert sum(report["tokens"]["withoutTarget"].values()) == 0
 
 
+@pytest.mark.parametrize("given", [{}, {"maxTokens": 16}], ids=["the cut is chosen", "the cut is given"])
+@pytest.mark.parametrize("empty", ["train", "test"])
+def test_a_split_whose_targets_are_all_too_long_is_named(tmp_path, bart, empty, given):
+    rows = {"train": reversed_words(40), "validation": reversed_words(70)[60:]} | {
+        "test": reversed_words(60)[45:],
+        empty: LONG,
+    }
+    files = {name: [{"uri": write_rows(tmp_path / f"{name}.jsonl", found).as_uri()}] for name, found in rows.items()}
+    config = run_config(
+        tmp_path,
+        model=bart,
+        task="text2text-generation",
+        sources=[tmp_path / "train.jsonl"],
+        data={
+            "validateRows": {"maxBadFraction": 0.5},
+            "validation": files["validation"],
+            "test": files["test"],
+            **given,
+        },
+        taskOptions={"maxTargetTokens": 8},
+        method={"type": "full"},
+    )
+    with pytest.raises(DataError, match=f"maxTargetTokens: every target of the {empty} split has more than 8 tokens"):
+        prepare(config, Reporter(config))
+
+
 def test_targets_longer_than_the_decoder_has_positions_are_refused_before_any_row_is_read(tmp_path, bart):
     with pytest.raises(
         ConfigError, match=r"taskOptions.maxTargetTokens: 49 is more than the model can make: 48 tokens"

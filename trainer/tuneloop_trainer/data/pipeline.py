@@ -30,6 +30,7 @@ from tuneloop_trainer.dataset.shards import (
     TokenizerFacts,
     read_manifest,
 )
+from tuneloop_trainer.errors import DataError
 from tuneloop_trainer.evaluation.target_scale import scale_of
 from tuneloop_trainer.models.files import CHAT_TEMPLATE, tokenizer_files
 
@@ -207,6 +208,7 @@ def _write(
     with part("tokenizing", until=0.85) as done:
         encoded = tokenize(table, encoder, folder=folder, leave_out=leave_out, progress=done)
     refuse_too_many(bad, rows=rows, settings=inputs.settings.data.validate_rows)
+    _require_rows(encoded, longest_target=encoder.longest_target)
     table = replace(table, splits=splits)
     if numbers := _numbers(encoded):
         scale_of(numbers["train"])
@@ -225,6 +227,16 @@ def _write(
         table.contents.unlink()
         _copy_tokenizer(inputs.model.path, folder / TOKENIZER)
     return encoded, max_tokens, written
+
+
+def _require_rows(encoded: Mapping[str, EncodedSplit], *, longest_target: int | None) -> None:
+    """Raise DataError if the targets of all rows of a split were too long: no other reason leaves rows out here."""
+    empty = next((name for name, split in encoded.items() if not len(split.lengths)), None)
+    if empty is not None and longest_target is not None:
+        raise DataError(
+            f"taskOptions.maxTargetTokens: every target of the {empty} split has more than {longest_target} tokens",
+            hint="set taskOptions.maxTargetTokens to at least what the longest target has, or shorten the targets",
+        )
 
 
 def _cut(inputs: Inputs, encoder: RowEncoder, *, max_tokens: int) -> Callable[[EncodedRow], list[EncodedRow]]:
@@ -268,7 +280,7 @@ def _tokenizer_facts(model: PretrainedModel, tokenizer: TextTokenizer) -> Tokeni
         pad_token_id=0 if padding is None else padding,
         special_tokens=tokenizer.leading + tokenizer.trailing,
         model_max_tokens=model.max_tokens,
-        size=len(own),
+        size=min(1 + max(own.get_vocab().values()), tokenizer.vocabulary),
         mask_token_id=own.mask_token_id,
         special_token_ids=sorted(own.all_special_ids),
     )

@@ -103,13 +103,13 @@ class TokenizerFacts(MessageModel):
     model_max_tokens: int | None = None
     """Longest input of the model; None: the model has no limit."""
     size: int = 0
-    """Number of its tokens; 0 in data sets of releases before 0.3.0."""
+    """The ids of all its tokens that the model has an embedding for are below; 0 in data sets of releases before 0.3.0."""
     mask_token_id: int | None = None
     special_token_ids: list[int] = Field(default=[])
 
     @property
     def plain_ids(self) -> NDArray[np.int32]:
-        """Ids of all tokens that are not special, in order."""
+        """Ids of all tokens that are not special, and that the model has an embedding for, in order."""
         return np.setdiff1d(np.arange(self.size, dtype=np.int32), np.array(self.special_token_ids, dtype=np.int32))
 
 

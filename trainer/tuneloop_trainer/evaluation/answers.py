@@ -154,13 +154,19 @@ def kept_values(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def answer_f1(test: Predictions, values: NDArray[Any], _labels: Sequence[str], bootstrap: Bootstrap) -> Interval:
-    """Return the F1 of another model's values, [M, K], on the rows of `test`; no answer is given where it is likelier."""
-    return bootstrap.of_mean(row_scores(test, values).at(0.0)[1])
+    """Return the F1 of another model's values, [M, K], on the rows of `test`; see `_f1_beside`."""
+    return bootstrap.of_mean(_f1_beside(test, values))
 
 
 def answer_f1_gain(test: Predictions, baseline: NDArray[Any], _labels: Sequence[str], bootstrap: Bootstrap) -> Interval:
     """Return the model's F1 minus that of a baseline's values, [M, K], on the same rows, with a paired interval. test: see `decided`."""
-    return bootstrap.of_mean(row_scores(test).at(0.0)[1] - row_scores(test, baseline).at(0.0)[1])
+    return bootstrap.of_mean(row_scores(test).at(0.0)[1] - _f1_beside(test, baseline))
+
+
+def _f1_beside(test: Predictions, values: NDArray[Any]) -> Floats:
+    """Return the F1 of each row for other values, [N]: no answer is given where it is likelier, but where the model itself always gives an answer. test: see `decided`."""
+    always_answers = bool((test.values[:, NULL] == NEVER).all())
+    return row_scores(test, values).at(None if always_answers else 0.0)[1]
 
 
 def _mean(sums: NDArray[Any]) -> Floats:

@@ -94,8 +94,12 @@ def class_prior_entropy(labels: Integers) -> float:
 
     labels: int64 [N], class ids. It is the entropy of the classes' shares: ln C for C equally frequent classes.
     """
-    shares = np.bincount(labels) / len(labels)
-    shares = shares[shares > 0]
+    return entropy_of_counts(np.bincount(labels))
+
+
+def entropy_of_counts(counts: Integers) -> float:
+    """Return the entropy, in nats, of the shares of classes that occur so often, [C]."""
+    shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
 

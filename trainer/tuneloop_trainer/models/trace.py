@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.results import Precision
     from tuneloop_api.contract.settings import Settings
+    from tuneloop_trainer.tasks.task import Task
 
 _NO_LIMIT_TOKENS = 512
 """Length of the longer trace for models that read texts of any length."""
@@ -61,7 +62,7 @@ class ModelShape:
     trainable: int
     """Number of trained parameters."""
     kept: ByteFormula
-    """Bytes that the forward pass keeps for the backward pass."""
+    """Bytes that the forward pass keeps for the backward pass, and those that a loss over a vocabulary needs besides."""
     freed: ByteFormula
     """Bytes that the forward pass allocates and frees again."""
     head: str | None = None
@@ -93,8 +94,9 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
     parameters = {id(parameter): parameter for parameter in model.parameters()}.values()
     config: Any = model.config
     attention = config._attn_implementation  # noqa: SLF001  (transformers has no public name)
+    task = task_of(settings)
     with _FusedAttention() if settings.gang.gpus_per_node else nullcontext():
-        writes = task_of(settings).generation is not None
+        writes = task.generation is not None
         faked, most = _faked(model, dtype=_TYPES[precision]), longest or _NO_LIMIT_TOKENS
         kept, freed = _formulas(faked, longest=most, writes=writes)
         if settings.training.gradient_checkpointing == "always":
@@ -102,10 +104,21 @@ def shape_of(model: nn.Module, settings: Settings, *, longest: int | None, preci
     return ModelShape(
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        kept=kept,
+        kept=replace(kept, per_token=kept.per_token + _loss_bytes(task, config, dtype=_TYPES[precision])),
         freed=freed,
         attention=attention,
     )
+
+
+def _loss_bytes(task: Task, config: Any, *, dtype: torch.dtype) -> float:
+    """Return the bytes for each token that a loss over the vocabulary takes at its peak, beside the logits, which the forward pass has. Of a few classes it takes next to none.
+
+    It is reached as the gradient of the logits is made: that is as large as they are, and of targets there are log probabilities and their gradients in fp32. Measured on GPT-2, Llama, T5 and BERT.
+    """
+    if task.has_new_head:
+        return 0.0
+    vocabulary, size = config.get_text_config().vocab_size, dtype.itemsize
+    return float(vocabulary * (size + task.target_share * (3 * torch.float32.itemsize - 2 * size)))
 
 
 class _FusedAttention(TorchFunctionMode):

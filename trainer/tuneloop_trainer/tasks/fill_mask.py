@@ -116,6 +116,7 @@ def _with_options(task: Task, settings: Settings) -> Task:
         task,
         encode=partial(_encode, whole_word=options.whole_word),
         with_targets=partial(_with_targets, probability=options.mask_probability),
+        target_share=options.mask_probability,
     )
 
 
@@ -123,14 +124,14 @@ def _collate(split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int, *, dra
     tokenizer = split.tokenizer
     assert tokenizer is not None  # of an opened split
     assert tokenizer.mask_token_id is not None  # `_encode` has refused such a tokenizer
-    inputs, labels = {}, {}
+    inputs, labels, others = {}, {}, tokenizer.plain_ids
     for row in rows.tolist():
         ids = split.tokens(row)
         masks = draw_masks(
             split.token_column(UNITS, row), targets=int(split.targets[row]), draw=draw, row=int(split.rows[row])
         )
         labels[row] = masks.labels(ids)
-        inputs[row] = masks.inputs(ids, mask_token=tokenizer.mask_token_id, others=tokenizer.plain_ids)
+        inputs[row] = masks.inputs(ids, mask_token=tokenizer.mask_token_id, others=others)
     lengths = split.lengths[rows]
     plain = padded_inputs(split, rows, pad_id=pad_id)
     return Batch(

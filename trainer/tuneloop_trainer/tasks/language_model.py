@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS
-from tuneloop_trainer.evaluation.metrics import class_prior_entropy
+from tuneloop_trainer.evaluation.metrics import entropy_of_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -56,17 +56,28 @@ def one_line_per_row(split: TokenizedSplit) -> NDArray[np.int64]:
 
 def targets_and_bytes(split: TokenizedSplit) -> NDArray[np.int64]:
     """Return what the sums of each row are of, int64 [N, 2]: targets, and bytes of the text that these stand for."""
+    shards = zip(split.token_columns[BYTES], split.token_columns[LABELS], strict=True)
+    last_rows = split.first_rows[1:]
     bytes_of_rows = [
-        split.token_column(BYTES, row)[split.token_column(LABELS, row) != IGNORED].sum(dtype=np.int64)
-        for row in range(len(split.rows))
+        np.add.reduceat(np.where(labels == IGNORED, 0, sizes), split.starts[first:last], dtype=np.int64)
+        for (sizes, labels), first, last in zip(shards, split.first_rows, last_rows, strict=False)
     ]
-    return np.stack([split.targets, np.array(bytes_of_rows, dtype=np.int64)], axis=1)
+    return np.stack([split.targets, np.concatenate(bytes_of_rows)], axis=1)
 
 
 def unigram_entropy(split: TokenizedSplit) -> float:
     """Return the mean loss of a target, in nats, for a model that knows how often each token is a target and nothing else."""
-    labels = (split.token_column(LABELS, row) for row in range(len(split.rows)))
-    return class_prior_entropy(np.concatenate([row[row != IGNORED] for row in labels]).astype(np.int64))
+    return entropy_of_tokens(shard[shard != IGNORED] for shard in split.token_columns[LABELS])
+
+
+def entropy_of_tokens(shards: Iterable[NDArray[np.int32]]) -> float:
+    """Return the entropy of the shares of all tokens, in nats, without holding more than those of a shard."""
+    counts = np.zeros(0, dtype=np.int64)
+    for tokens in shards:
+        found = np.bincount(tokens, minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    return entropy_of_counts(counts)
 
 
 def bytes_of_tokens(text: str, ends: Sequence[int]) -> NDArray[np.int32]:

@@ -192,6 +192,8 @@ class Task:
     """(fast tokenizer, what `text_of` returns, most tokens) → the windows of a text without targets; None: long rows are cut."""
     check_rows: Callable[[Mapping[str, Mapping[str, NDArray[Any]]]], None] | None = None
     """Row columns by split → nothing. Raises DataError if the rows lack what the task's options ask for."""
+    target_share: float = 1.0
+    """Which share of a row's tokens are targets, at most, where the classes are the tokens of a vocabulary: the memory of the loss is planned by it."""
     collate: Callable[[TokenizedSplit, NDArray[np.int64], int], Batch]
     """(split, rows, pad token id) → the batch."""
     collate_for_training: CollateForTraining | None = None

@@ -21,7 +21,6 @@ import numpy as np
 from tuneloop_api.features.text2text_generation import TEXT2TEXT_FEATURES
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, read_rows
 from tuneloop_trainer.evaluation.language_model import SUMS, comparable_losses
-from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.evaluation.text2text import (
     evaluate_written,
     kept_of_written,
@@ -30,7 +29,7 @@ from tuneloop_trainer.evaluation.text2text import (
     written_score,
 )
 from tuneloop_trainer.evaluation.written_texts import sums_of_rows as sums_of_written
-from tuneloop_trainer.tasks.language_model import one_line_per_row, sums_of_rows, token_loss_sum
+from tuneloop_trainer.tasks.language_model import entropy_of_tokens, one_line_per_row, sums_of_rows, token_loss_sum
 from tuneloop_trainer.tasks.padding import padded, padded_inputs
 from tuneloop_trainer.tasks.task import Baseline, Batch, CardTexts, EncodedRow, Generation, Row, Task
 
@@ -88,8 +87,7 @@ def _target_labels(split: TokenizedSplit) -> NDArray[np.int64]:
 
 def _prior_loss(split: TokenizedSplit) -> float:
     """Return the mean loss of a target, in nats, for a model that knows how often each token occurs in targets and nothing else."""
-    targets = split.sequences[LABELS]
-    return class_prior_entropy(np.concatenate([targets.of_row(row) for row in range(len(split.rows))]).astype(np.int64))
+    return entropy_of_tokens(shard.values for shard in split.sequences[LABELS].shards)
 
 
 def _written_sums(rows: Sequence[Row], written: Sequence[str]) -> NDArray[np.float64]:

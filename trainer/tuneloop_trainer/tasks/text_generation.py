@@ -167,28 +167,41 @@ def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -
     """Predict the test rows by what followed one and two tokens in training, prompts and questions among them. Which token is likeliest is not asked."""
     del seed  # nothing is drawn
     train, test = (open_split(dataset, name) for name in ("train", "test"))
-    learned = _targets_of(train, most=_MOST_COUNTED)
-    row_of_target = np.repeat(np.arange(len(test.rows)), test.lengths - 1)
-    asked = _targets_of(test)
+    learned = _learned(train, most=_MOST_COUNTED)
+    asked, row_of_target = _asked(test)
     beat(0.3)
-    vocabulary = 1 + int(max(found.tokens.max(initial=0) for found in (learned, asked)))
-    losses = NGramModel(learned, vocabulary=vocabulary).losses(asked)
+    assert train.tokenizer is not None  # of an opened split
+    highest = max(int(found.tokens.max(initial=0)) for found in (learned, asked))
+    losses = NGramModel(learned, vocabulary=max(train.tokenizer.size, highest + 1)).losses(asked)
     beat(1.0)
-    wanted = np.concatenate([test.token_column(LABELS, row)[:-1] != IGNORED for row in range(len(test.rows))])
-    sums = np.bincount(row_of_target[wanted], weights=losses[wanted], minlength=len(test.rows))
+    sums = np.bincount(row_of_target, weights=losses, minlength=len(test.rows))
     kept = np.stack([sums, np.zeros_like(sums)], axis=1).astype(np.float32)
     return [Baseline(name="n-gram", predicted=kept, description="three tokens, Witten-Bell")]
 
 
-def _targets_of(split: TokenizedSplit, *, most: int | None = None) -> Targets:
-    """Return every token of a split but the first of each row, with the two before it. most: of these tokens, from the first row on; None: all."""
+def _asked(split: TokenizedSplit) -> tuple[Targets, NDArray[np.int64]]:
+    """Return all targets of a split, as the model is measured on them, with the two tokens before each; and the row of each, [M]. The last token of a row that was cut has a target, too."""
+    contexts, tokens, rows = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)], []
+    for row in range(len(split.rows)):
+        before, labels = np.append(-1, split.tokens(row)).astype(np.int64), split.token_column(LABELS, row)
+        places = np.flatnonzero(labels != IGNORED)
+        contexts.append(np.stack([before[places], before[places + 1]], axis=1))
+        tokens.append(labels[places].astype(np.int64))
+        rows.append(len(places))
+    return Targets(context=np.concatenate(contexts), tokens=np.concatenate(tokens)), np.repeat(
+        np.arange(len(rows)), rows
+    )
+
+
+def _learned(split: TokenizedSplit, *, most: int) -> Targets:
+    """Return every token of a split but the first of each row, with the two before it. most: of these tokens, from the first row on."""
     contexts, tokens, count = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)], 0
     for row in range(len(split.rows)):
         ids = split.tokens(row).astype(np.int64)
         contexts.append(np.stack([np.append(-1, ids[:-2]), ids[:-1]], axis=1)[: len(ids) - 1])
         tokens.append(ids[1:])
         count += len(ids) - 1
-        if most is not None and count >= most:
+        if count >= most:
             break
     return Targets(context=np.concatenate(contexts), tokens=np.concatenate(tokens))
 

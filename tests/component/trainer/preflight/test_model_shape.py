@@ -13,13 +13,24 @@ import pytest
 import torch
 from run_configs import run_config
 from tiny_models import tiny_bert
-from transformers import BertConfig, BertModel
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from tuneloop_api.combinations.table import PROMPTS
+from tuneloop_trainer.dataset.shards import IGNORED
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.gradient_checkpointing import checkpoint_gradients
 from tuneloop_trainer.models.load import load_model
-from tuneloop_trainer.models.trace import ModelShape, build_without_weights, shape_of
+from tuneloop_trainer.models.trace import ModelShape, _Allocations, build_without_weights, shape_of
+from tuneloop_trainer.tasks import task_of
+from tuneloop_trainer.tasks.language_model import token_loss_sum
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 LABELS = ["a", "b", "c"]
@@ -102,6 +113,50 @@ def test_the_fused_attention_of_a_gpu_keeps_no_probabilities(tmp_path, folder):
     on_cpu, on_gpu = (shape(tmp_path, folder, {"type": "full"}, gpus=gpus).kept.per_pair for gpus in (0, 1))
     heads, layers = 2, 2
     assert on_cpu - on_gpu >= 4 * heads * layers
+
+
+class Peak(_Allocations):
+    """The most bytes that exist at a time."""
+
+    peak = 0
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        super()._count(storage)
+        self.peak = max(self.peak, self.alive)
+
+
+WORDS = 8000
+SIZES = {"vocab_size": WORDS, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}  # fmt: skip
+T5_SIZES = {"vocab_size": WORDS, "d_model": 32, "d_ff": 64, "d_kv": 16, "num_layers": 2, "num_heads": 2}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("task", "model", "share"),
+    [
+        ("text-generation", LlamaForCausalLM(LlamaConfig(**SIZES)), 1.0),
+        ("text2text-generation", T5ForConditionalGeneration(T5Config(**T5_SIZES, decoder_start_token_id=0)), 1.0),
+        ("fill-mask", BertForMaskedLM(BertConfig(**SIZES)), 0.15),
+    ],
+    ids=["text-generation", "text2text-generation", "fill-mask"],
+)
+def test_the_loss_over_a_vocabulary_is_in_the_plan(tmp_path, task, model, share, precision):
+    model.save_pretrained(tmp_path / "model")
+    config = run_config(tmp_path, model=tmp_path / "model", task=task, method={"type": "full"})
+    rows, tokens, dtype = 4, 64, {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    built = build_without_weights(tmp_path / "model", config.settings, labels=[])
+    planned = shape_of(built, config.settings, longest=tokens, precision=precision).kept
+    ids = torch.randint(5, WORDS, (rows, tokens))
+    labels = ids.masked_fill(torch.arange(tokens) >= share * tokens, IGNORED)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    trained = load_model(tmp_path / "model", task=task_of(config.settings), labels=[], pad_token_id=0, dropout=None, seed=0).train().to(dtype)  # fmt: skip
+    with Peak([*trained.parameters(), *trained.buffers(), *inputs.values(), labels]) as measured:
+        output = trained(**inputs, **({"labels": labels} if task == "text2text-generation" else {}))
+        loss = token_loss_sum(output, labels, 0.0)
+        del output
+        loss.backward()
+    gradients = sum(parameter.nbytes for parameter in trained.parameters())
+    assert measured.peak - gradients <= planned.bytes_for(rows=rows, tokens=tokens) <= 1.25 * measured.peak
 
 
 def test_the_weights_of_a_large_model_are_not_read(tmp_path, folder):

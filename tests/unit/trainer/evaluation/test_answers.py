@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuneloop_api.contract.artifact import AnswerSpans
 from tuneloop_api.features.question_answering import (
     NEVER,
     NULL,
@@ -186,6 +189,19 @@ def test_features_are_of_the_likeliest_answer_and_of_the_window_that_says_least_
         "windows": 2,
     }
     assert answer_values([(-1.0, -2.0)])["no_answer"] == 1
+
+
+@pytest.mark.parametrize(
+    ("has_answer", "expected"), [((1, 1), 0.75), ((1, 0), 0.0)], ids=["always", "where it is likelier"]
+)
+def test_the_model_before_training_answers_as_often_as_the_trained_one_may(has_answer, expected):
+    untrained = [(-1.0, -3.0, 0.5), (-4.0, -0.5, 1.0 if has_answer[1] else 0.0)]
+    found = predictions(*((has, [window]) for has, window in zip(has_answer, untrained, strict=True)))
+    threshold = None if all(has_answer) else 0.0
+    evaluation = SimpleNamespace(answer_spans=AnswerSpans(doc_stride=1, max_answer_tokens=1, null_threshold=threshold))
+    test = decided(found, evaluation)
+    assert answer_f1(test, found.values, [], BOOTSTRAP).value == pytest.approx(expected)
+    assert answer_f1_gain(test, found.values, [], BOOTSTRAP).value == pytest.approx(0.0)
 
 
 CONTEXT = "Films are made in many towns. The best tale was made in Denver by Ada! Others are\nfrom Zürich"

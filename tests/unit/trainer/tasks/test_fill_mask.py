@@ -14,6 +14,8 @@ from tiny_masked import MASKED, masked_tokenizer
 from tiny_models import WORDS, tiny_tokenizer, tiny_tokenizers
 
 from tuneloop_api.contract.settings import TaskOptionSettings
+from tuneloop_trainer.data.pipeline import _tokenizer_facts
+from tuneloop_trainer.data.tokenize import wrap
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, TokenizedSplit, TokenizerFacts
 from tuneloop_trainer.errors import ConfigError, ModelAccessError
 from tuneloop_trainer.evaluation.masked_language import unigram_sums
@@ -171,6 +173,19 @@ def test_epochs_have_masks_of_their_own_and_no_special_token_is_read_for_another
     changed = first.inputs["input_ids"][0] != split.tokens(0)
     assert changed.any()
     assert not set(first.inputs["input_ids"][0][changed].tolist()) & {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("architecture", MASKED)
+def test_no_token_is_read_for_another_that_the_model_has_no_embedding_for(architecture):
+    tokenizer = masked_tokenizer(architecture)
+    embeddings = len(tokenizer)
+    tokenizer.add_tokens([f"added{number}" for number in range(40)])
+    model = SimpleNamespace(tokenizer_digest="", max_tokens=None)
+    plain = _tokenizer_facts(model, wrap(tokenizer, vocabulary=embeddings)).plain_ids
+    expected = (
+        set(tokenizer.get_vocab().values()) - set(tokenizer.all_special_ids) - set(range(embeddings, len(tokenizer)))
+    )
+    assert set(plain.tolist()) == expected
 
 
 def test_the_baseline_knows_how_often_each_token_stands_in_the_training_rows():

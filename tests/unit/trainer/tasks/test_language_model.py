@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, TokenizedSplit
 from tuneloop_trainer.evaluation.language_model import SUMS
+from tuneloop_trainer.evaluation.metrics import class_prior_entropy
 from tuneloop_trainer.tasks.language_model import (
     BYTES,
     bytes_of_tokens,
@@ -129,6 +131,19 @@ def test_the_loss_is_a_sum_over_targets(smoothing):
     assert float(token_loss_sum(SimpleNamespace(logits=logits), labels, smoothing)) == pytest.approx(
         float(whole), rel=1e-6
     )
+
+
+@given(st.lists(st.integers(2, 9), min_size=1, max_size=12), st.integers(2, 4))
+def test_the_targets_of_rows_and_their_prior_do_not_depend_on_where_shards_end(lengths, shards):
+    whole = split_of(lengths)
+    ends = np.unique(np.linspace(0, len(lengths), shards + 1).astype(int))
+    tokens = np.append(whole.starts, sum(lengths))[ends]
+    parts = {name: tuple(np.split(column, tokens[1:-1])) for name, (column,) in whole.token_columns.items()}
+    starts = whole.starts - np.repeat(tokens[:-1], np.diff(ends))
+    divided = replace(whole, token_columns=parts, first_rows=ends, starts=starts)
+    by_hand = [labels[labels != IGNORED] for labels in (whole.token_column(LABELS, row) for row in range(len(lengths)))]
+    assert targets_and_bytes(divided).tolist() == [[len(targets), 3 * len(targets)] for targets in by_hand]
+    assert unigram_entropy(divided) == pytest.approx(class_prior_entropy(np.concatenate(by_hand).astype(np.int64)))
 
 
 def test_the_loss_without_training_is_the_entropy_of_the_tokens():

@@ -13,11 +13,12 @@ from tuneloop_api.contract.settings import Settings
 from tuneloop_trainer.data.tokenize import wrap
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS
 from tuneloop_trainer.errors import ConfigError, DataError
+from tuneloop_trainer.export.champion.encode import as_split
 from tuneloop_trainer.models.source import _tokenizer_digest
 from tuneloop_trainer.tasks import TASKS, task_of
 from tuneloop_trainer.tasks.language_model import BYTES
 from tuneloop_trainer.tasks.task import EncodedRow
-from tuneloop_trainer.tasks.text_generation import TEXT_GENERATION, _encode
+from tuneloop_trainer.tasks.text_generation import TEXT_GENERATION, _asked, _encode
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
@@ -122,6 +123,26 @@ def test_a_cut_row_still_learns_what_follows_and_never_that_a_text_ends_there(mo
     assert cut.input_ids.tolist() == whole.input_ids[:most].tolist()
     assert cut.token_columns[LABELS].tolist() == whole.input_ids[1 : most + 1].tolist()
     assert tokenizer.eos_token_id not in cut.token_columns[LABELS]
+
+
+@pytest.mark.parametrize(("most", "options"), [(100, {}), (100, {"is_all": True}), (12, {"is_all": True}), (14, {})])
+def test_the_baseline_is_measured_on_the_targets_of_the_model_also_behind_a_cut(most, options):
+    tokenizer = tiny_byte_tokenizer()
+    rows = [
+        encoded({"prompt": "what is snow? ", "completion": f"snow is white{dots}"}, tokenizer, **options)
+        for dots in (".", "...")
+    ]
+    split = as_split(rows, tokenizer, max_tokens=most, name="test")
+    asked, row_of_target = _asked(split)
+    assert np.bincount(row_of_target).tolist() == split.targets.tolist()
+    for row, whole in enumerate(rows):
+        first = np.flatnonzero(whole.token_columns[LABELS] != IGNORED)[0]
+        last = first + split.targets[row]
+        own = row_of_target == row
+        before = np.append(-1, whole.input_ids)
+        assert asked.tokens[own].tolist() == whole.input_ids[first + 1 : last + 1].tolist()
+        assert asked.context[own, 1].tolist() == whole.input_ids[first:last].tolist()
+        assert asked.context[own, 0].tolist() == before[first:last].tolist()
 
 
 def test_conversations_need_a_chat_template():
