@@ -80,6 +80,7 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply 
     is_traffic = request.headers.get("user-agent") != COMPARATOR
     if asked.stream:
         generator = generator_that_streams(service, name)
+    if asked.stream and is_traffic:  # the comparator compares whole answers
         return await streamed(generator, asked.texts[0], parameters, is_traffic=is_traffic)
     answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
     values = [found.value for found in answers]
