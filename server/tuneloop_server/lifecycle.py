@@ -283,9 +283,8 @@ class Answerer:
 
     async def _encode_for_answers(self, texts: Sequence[str], stride: int | None) -> list[list[Encoded]]:
         windows = await self._encode(texts, stride)
-        for number, (first, *_) in enumerate(windows, start=1):
-            if refusal := self._task.refusal(first, self._facts.vocabulary):
-                raise invalid(f"inputs: text {number} {refusal}", field="inputs")
+        if refusal := self._task.refusal([first for first, *_ in windows], self._facts.vocabulary):
+            raise invalid(f"inputs: {refusal}", field="inputs")
         return windows
 
     async def _encode_for_embeddings(self, texts: Sequence[str]) -> list[list[Encoded]]:
