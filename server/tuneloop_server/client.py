@@ -30,9 +30,11 @@ class Client:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Be cancelled, in this task, once the client leaves."""
+        """Be cancelled, in this task, once the client leaves; at once if it has left."""
         task = asyncio.current_task()
         assert task is not None  # ASGI applications run in tasks
+        if self.left:
+            task.cancel()
         self._answering.add(task)
         try:
             yield

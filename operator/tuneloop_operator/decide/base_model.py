@@ -78,6 +78,8 @@ def _why(name: str, base: FineTuneJob | str | None, *, own: str) -> tuple[str, s
     status = base.status
     if status is not None and holds(status.conditions, "Failed"):
         return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
+    if status is not None and holds(status.conditions, "Complete"):
+        return "NothingPublished", f"FineTuneJob {name} has succeeded and published nothing (preflight.dryRun: true)"
     phase = status.phase if status and status.phase else "Pending"
     return "JobNotFinished", f"FineTuneJob {name} is {phase}; the job starts once it has succeeded"
 

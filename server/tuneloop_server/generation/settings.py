@@ -6,7 +6,6 @@ Every error names the field by the words of the client's protocol.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,7 +65,8 @@ def read_sampling(given: Mapping[str, object], *, prefix: str = "") -> AskedSamp
         value = given.get(name)
         if value is None:
             return None
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        # NaN is in no range, and an integer may be too large for a float
         if not is_number or not (least < value if above else least <= value) or value > most:  # type: ignore[operator]
             bounds = f"above {least:g} and at most {most:g}" if above else f"from {least:g} to {most:g}"
             raise wrong(f"{prefix}{name}", value, f"allowed are numbers {bounds}; for example {example:g}")

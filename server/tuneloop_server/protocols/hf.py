@@ -80,7 +80,8 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply 
     is_traffic = request.headers.get("user-agent") != COMPARATOR
     if asked.stream:
         generator = generator_that_streams(service, name)
-        return await streamed(generator, asked.texts[0], parameters, is_traffic=is_traffic)
+    if asked.stream and is_traffic:  # the comparator compares whole answers
+        return await streamed(generator, asked.texts[0], parameters)
     answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
     values = [found.value for found in answers]
     content = json.dumps(values if asked.is_list else values[0], ensure_ascii=False).encode()

@@ -30,27 +30,19 @@ def generator_that_streams(service: ModelService, name: str) -> TextGenerator:
     return service.generator_of(name)
 
 
-async def streamed(
-    generator: TextGenerator, text: str, parameters: TextGenerationParameters, *, is_traffic: bool
-) -> EventStream:
+async def streamed(generator: TextGenerator, text: str, parameters: TextGenerationParameters) -> EventStream:
     """Return the beginning of what answers a text. Raises RequestError."""
     asked = parameters.asked
     prompt = await generator.prompt_of_text(text, field=asked.fields[0])
     generation = generator.generation(prompt, asked)
-    events = _events(generator, prompt, generation, parameters, is_traffic=is_traffic)
-    return await begun(events, error_event=_error_event)
+    return await begun(_events(generator, prompt, generation, parameters), error_event=_error_event)
 
 
 async def _events(
-    generator: TextGenerator,
-    prompt: Prompt,
-    generation: Generation,
-    parameters: TextGenerationParameters,
-    *,
-    is_traffic: bool,
+    generator: TextGenerator, prompt: Prompt, generation: Generation, parameters: TextGenerationParameters
 ) -> AsyncGenerator[bytes]:
     texts: list[str] = []
-    async with aclosing(generator.pieces(prompt, generation, is_traffic=is_traffic)) as pieces:
+    async with aclosing(generator.pieces(prompt, generation)) as pieces:
         async for piece in pieces:
             texts.append(piece.text)
             last: dict[str, object] = {"generated_text": None, "details": None}

@@ -5,6 +5,7 @@ A text holds a question in its first line, and the context behind it.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,9 @@ class PairTokenizer(TextTokenizer):
         return super().encode([text], stride=None)[0]
 
     def _of_pair(self, question: str, context: str, stride: int, *, number: int, most: int) -> list[Encoded]:
-        encoding = self._whole.encode(question, context)
+        is_long = len(question) + len(context) > self._most_characters
+        with self._whole_lock if is_long else nullcontext():
+            encoding = self._whole.encode(question, context)
         places = [place for place, part in enumerate(encoding.sequence_ids) if part == _CONTEXT]
         if not places:
             raise invalid(

@@ -46,7 +46,7 @@ class PromptTokenizer:
         return Prompt(text=text, ids=ids)
 
     def of_messages(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
-        """Return the tokens of a conversation. Raises RequestError if the template refuses it."""
+        """Return the tokens of a conversation. Raises RequestError if the template refuses it, or makes nothing of it."""
         if self._tokenizer.chat_template is None:
             message = "messages: this model has no chat template; ask /v1/completions with the whole prompt"
             raise RequestError(message, status=400, reason="validation", field="messages")
@@ -57,4 +57,8 @@ class PromptTokenizer:
         except (TemplateError, TypeError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())[:_MOST_SHOWN]
             raise invalid(f"messages: the model's chat template refuses them: {reason}", field="messages") from error
-        return Prompt(text=text, ids=self._backend.encode(text, add_special_tokens=False).ids)
+        ids = self._backend.encode(text, add_special_tokens=False).ids
+        if not ids:
+            message = "messages: the tokenizer makes no token of what the model's chat template makes of them, at least one is needed"
+            raise invalid(message, field="messages")
+        return Prompt(text=text, ids=ids)

@@ -33,9 +33,14 @@ class RowsLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add the keys and values of new tokens, [B, H, new, D]; return all of them, [B, H, T, D]."""
+        """Add the keys and values of new tokens, [B, H, new, D]; return all of them, [B, H, T, D]. Raises ValueError for another number of rows."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        rows, given = self.keys.shape[0], key_states.shape[0]
+        if (
+            given != rows
+        ):  # torch would give the token of one row to all: memory ran out while rows joined, in some layers only
+            raise ValueError(f"the layer holds keys and values of {rows} rows, and a token for {given} came")
         start, end = self.length, self.length + key_states.shape[2]
         if end > self.keys.shape[2]:
             self.keys, self.values = (_with_room(held, end + _ROOM) for held in (self.keys, self.values))

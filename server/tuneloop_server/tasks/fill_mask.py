@@ -15,6 +15,7 @@ import numpy as np
 from tuneloop_api.features.fill_mask import FILL_MASK_FEATURES
 from tuneloop_server.answers.fill_mask import FILL_MASK_ANSWERS
 from tuneloop_server.fields import check_known, whole_number, wrong
+from tuneloop_server.tasks.largest import largest
 from tuneloop_server.tasks.task import Answer, Task
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _USUAL = 5
 _MOST_TOKENS = 100
 """Each token of an answer is written into the whole text."""
 _MOST_MASKS = 64
+_MOST_IN_REQUEST = 256
+"""Mask tokens of all texts of a request. Until the last one is answered, each takes 4 bytes for every token of the vocabulary: 1 MB with XLM-R."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +54,20 @@ def read_parameters(given: Mapping[str, object]) -> FillMaskParameters:
     return FillMaskParameters(top_k=top_k, targets=_targets(given["targets"]) if "targets" in given else None)
 
 
-def refusal(encoded: Encoded, vocabulary: Vocabulary) -> str:
-    """Return why a text cannot be answered: it has no mask token, or too many."""
-    masks = _masks(encoded, vocabulary)
-    if masks > _MOST_MASKS:
-        return f"has {masks} mask tokens, at most {_MOST_MASKS} are allowed"
-    if masks:
-        return ""
-    where = f" among the {len(encoded)} tokens that the model reads" if encoded.truncated else ""
-    return f'has no mask token{where}, at least one is needed; for example "A fine {vocabulary.mask_token}."'
+def refusal(texts: Sequence[Encoded], vocabulary: Vocabulary) -> str:
+    """Return why the texts of a request cannot be answered: one has no mask token, or too many, or all of them together have."""
+    masks = [sum(token == vocabulary.mask_id for token in encoded.ids) for encoded in texts]
+    for number, (encoded, found) in enumerate(zip(texts, masks, strict=True), start=1):
+        if found > _MOST_MASKS:
+            return f"text {number} has {found} mask tokens, at most {_MOST_MASKS} are allowed"
+        if not found:
+            where = f" among the {len(encoded)} tokens that the model reads" if encoded.truncated else ""
+            return f'text {number} has no mask token{where}, at least one is needed; for example "A fine {vocabulary.mask_token}."'
+    if sum(masks) > _MOST_IN_REQUEST:
+        return (
+            f"the texts have {sum(masks)} mask tokens together, at most {_MOST_IN_REQUEST} are allowed in one request"
+        )
+    return ""
 
 
 def answer(_: str, windows: Sequence[Window], parameters: FillMaskParameters, facts: ModelFacts) -> Answer:
@@ -84,12 +92,8 @@ def best_tokens(logits: NDArray[np.float32], targets: Sequence[int] | None, *, t
     powers = np.exp(logits.astype(np.float64) - logits.max())
     scores = powers / powers.sum()
     ids = np.arange(len(scores)) if targets is None else np.array(targets)
-    best = ids[np.argsort(-logits[ids], kind="stable")[:top_k]]
+    best = ids[largest(logits[ids], top_k)]
     return [(float(scores[token]), int(token)) for token in best]
-
-
-def _masks(encoded: Encoded, vocabulary: Vocabulary) -> int:
-    return sum(token == vocabulary.mask_id for token in encoded.ids)
 
 
 def _element(

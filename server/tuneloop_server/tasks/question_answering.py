@@ -24,6 +24,7 @@ from tuneloop_api.features.question_answering import NEVER, QUESTION_ANSWERING_F
 from tuneloop_api.features.text_classification import entropy_ratio
 from tuneloop_server.answers.question_answering import ANSWER, NO_ANSWER, QUESTION_ANSWERING_ANSWERS
 from tuneloop_server.fields import check_known, invalid, text_of, whole_number, wrong
+from tuneloop_server.tasks.largest import largest
 from tuneloop_server.tasks.task import Answer, Prediction, Task
 
 if TYPE_CHECKING:
@@ -144,8 +145,7 @@ def spans_of(window: Window, *, longest: int, most: int) -> Spans:
     scores = logits - np.logaddexp.reduce(logits[allowed], axis=0)
     places = np.flatnonzero(context)
     sums = _sums(scores[places, 0], scores[places, 1], longest)
-    order = np.argsort(-sums, axis=None, kind="stable")[:most]
-    firsts, lengths = np.unravel_index(order, sums.shape)
+    firsts, lengths = np.unravel_index(largest(sums.ravel(), most), sums.shape)
     best = [
         Span(encoded.offsets[places[first]][0], encoded.offsets[places[first + length]][1], float(sums[first, length]))
         for first, length in zip(firsts.tolist(), lengths.tolist(), strict=True)

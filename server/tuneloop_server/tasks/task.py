@@ -108,8 +108,8 @@ def one_window(_: object) -> None:
     """Cut long texts: a text is one window."""
 
 
-def no_refusal(_encoded: Encoded, _vocabulary: Vocabulary) -> str:
-    """Answer every text."""
+def no_refusal(_texts: Sequence[Encoded], _vocabulary: Vocabulary) -> str:
+    """Answer all texts."""
     return ""
 
 
@@ -140,8 +140,8 @@ class Task(Generic[Parameters]):
     """Whether the response says where in the text a token stands."""
     answers_at_masks: bool = False
     """Whether the model answers at the mask tokens of a text alone, which are read as such: the logits are those of its mask tokens, [masks, size of the vocabulary]."""
-    refusal: Callable[[Encoded, Vocabulary], str] = no_refusal
-    """(first window of a text, vocabulary) → why the text cannot be answered, as the part of a sentence behind the text; empty if it can."""
+    refusal: Callable[[Sequence[Encoded], Vocabulary], str] = no_refusal
+    """(first window of each text of a request, vocabulary) → why they cannot be answered, naming a text by its number from 1; empty if they can."""
     reads_pairs: bool = False
     """Whether a text is a question in its first line and a context behind it, which the model reads as a pair, in windows (`runtimes.pair_tokenizer`)."""
     read_input: Callable[[str, object], str] = read_text

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from plain_answers import PlainAnswers
 from server_process import configuration
-from tiny_readers import LONGEST, MAX_TOKENS, MODELS, QUESTIONS, STRIDE, tiny_reader
+from tiny_readers import LONGEST, MAX_TOKENS, MODELS, QUESTIONS, STRIDE, pair_tokenizer, tiny_reader
 
 from tuneloop_api.contract.artifact import AnswerSpans
 from tuneloop_api.contract.model_inputs import TYPE_IDS, question_text
 from tuneloop_api.contract.settings import TaskOptionSettings
 from tuneloop_server.errors import RequestError
 from tuneloop_server.model import Window
+from tuneloop_server.runtimes.pair_tokenizer import PairTokenizer
 from tuneloop_server.runtimes.torch_model import load
 from tuneloop_server.tasks.question_answering import QUESTION_ANSWERING as TASK
 from tuneloop_server.tasks.task import ModelFacts
@@ -115,3 +116,17 @@ def test_a_pair_that_cannot_be_read_is_refused(tmp_path, text, message):
 
 def test_a_model_of_pairs_makes_no_embeddings(tmp_path):
     assert "no embeddings" in Server(tmp_path, "bert").model.embeddings.refusal
+
+
+def test_long_contexts_are_read_after_each_other_and_short_ones_beside_them():
+    tokenizer = PairTokenizer(pair_tokenizer("bert"), max_tokens=MAX_TOKENS, max_windows=10_000, doc_stride=STRIDE)
+    read, alone = tokenizer._whole.encode, []
+
+    def encode(question, context):
+        alone.append(tokenizer._whole_lock.locked())
+        return read(question, context)
+
+    tokenizer._whole = SimpleNamespace(encode=encode)
+    for context in ("It is in Denver.", "It is in Denver. " * 1000):
+        tokenizer.encode([question_text("Where is it?", context)], stride=None)
+    assert alone == [False, True]

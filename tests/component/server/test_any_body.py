@@ -10,6 +10,7 @@ from generating_artifacts import tiny_decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_process import Artifact, configuration
+from tiny_masked import MASK, tiny_masked
 from tiny_readers import tiny_reader
 
 from tuneloop_server.runtimes import RUNTIMES
@@ -20,8 +21,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=10,
 )
-ANY_TEXT = st.text() | st.lists(st.sampled_from(["a ", "\ud800", "\0", "é"]), max_size=3).map("".join)
-"""`st.text` alone makes no halves of surrogate pairs, which a JSON document can hold."""
+ANY_TEXT = st.text() | st.lists(st.sampled_from(["a ", "\ud800", "\0", "é", MASK]), max_size=3).map("".join)
+"""`st.text` alone makes no halves of surrogate pairs, which a JSON document can hold, and no mask tokens."""
 TEXTS = ANY_TEXT | st.lists(ANY_TEXT, min_size=1, max_size=4)
 PARAMETERS = st.dictionaries(
     st.sampled_from(
@@ -34,6 +35,7 @@ PARAMETERS = st.dictionaries(
             "doc_stride",
             "max_answer_len",
             "handle_impossible_answer",
+            "targets",
             "x",
         ]
     ),
@@ -95,11 +97,12 @@ CASES = [
 @pytest.fixture(scope="module")
 def other_artifacts(tmp_path_factory, tagger_artifact):
     """Artifacts by task."""
-    decoder, reader = (tmp_path_factory.mktemp(name) for name in ("decoder", "reader"))
+    decoder, reader, masked = (tmp_path_factory.mktemp(name) for name in ("decoder", "reader", "masked"))
     return {
         "token-classification": tagger_artifact,
         "text-generation": Artifact(decoder, tiny_decoder(decoder, "llama")),
         "question-answering": Artifact(reader, tiny_reader(reader, "bert")),
+        "fill-mask": Artifact(masked, tiny_masked(masked, "bert")),
     }
 
 

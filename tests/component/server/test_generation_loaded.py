@@ -14,6 +14,7 @@ from server_process import configuration
 from tuneloop_api.contract.server_config import ServedAdapter
 from tuneloop_server.errors import CannotServe
 from tuneloop_server.runtimes import RUNTIMES, require_generator
+from tuneloop_server.runtimes.rows_cache import RowsLayer
 from tuneloop_server.runtimes.torch_decoder import TorchDecoder
 from tuneloop_server.runtimes.torch_generator import load_generator, try_rows
 from tuneloop_server.tasks.text_generation import TEXT_GENERATION
@@ -97,6 +98,13 @@ def test_the_room_of_the_cache_is_enlarged_without_a_change():
         row.append(token)
         logits = decoder.step([token])
     assert logits[0] == pytest.approx(alone(model, row), abs=1e-3)
+
+
+def test_a_token_for_other_rows_than_the_layer_holds_is_an_error_and_is_not_given_to_all_of_them():
+    layer = RowsLayer()
+    layer.update(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3, 4))
+    with pytest.raises(ValueError, match="keys and values of 2 rows, and a token for 1"):
+        layer.update(torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4))
 
 
 def test_a_model_that_keeps_its_state_otherwise_is_refused_when_it_is_loaded(tmp_path):

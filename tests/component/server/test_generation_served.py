@@ -21,6 +21,8 @@ from required import skip_or_fail
 from server_process import Server, configuration, running_fork
 from waiting import until
 
+from tuneloop_server.user_agent import COMPARATOR
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -216,6 +218,12 @@ def test_hugging_face_gets_the_same_token_by_token(llama, hugging_face):
     assert "".join(hugging_face.text_generation("Ada", max_new_tokens=MOST, stream=True)) == expected
     *_, last = hugging_face.text_generation("Ada", max_new_tokens=MOST, stream=True, details=True)
     assert (last.generated_text, last.details.finish_reason) == (expected, "length")
+
+
+def test_the_comparator_gets_a_streamed_request_answered_as_a_whole(llama):
+    body = {"inputs": PROMPTS[0], "stream": True, "parameters": {"max_new_tokens": MOST}}
+    response = llama.server.client.post("/", json=body, headers={"user-agent": COMPARATOR})
+    assert response.json() == [{"generated_text": llama.plain.text(PROMPTS[0], most=MOST)}]
 
 
 def test_hugging_face_chats(llama, hugging_face):

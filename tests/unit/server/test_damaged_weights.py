@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tuneloop_server.answering import _require_numbers
 from tuneloop_server.errors import RequestError
-from tuneloop_server.lifecycle import _require_numbers
 
 GOOD = np.array([[0.5, -0.5]], dtype=np.float32)
 

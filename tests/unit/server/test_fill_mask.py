@@ -104,8 +104,23 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(parameters, message):
     ],
 )
 def test_a_text_needs_a_mask_that_the_model_reads(encoded, message):
-    assert TASK.refusal(encoded, FACTS.vocabulary).startswith(message)
-    assert bool(TASK.refusal(encoded, FACTS.vocabulary)) == bool(message)
+    refusal = TASK.refusal([Encoded(ids=[CLS, MASK]), encoded], FACTS.vocabulary)
+    assert refusal.startswith(f"text 2 {message}" if message else "")
+    assert bool(refusal) == bool(message)
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([64, 64, 64, 64], ""),
+        ([64, 64, 64, 64, 1], "the texts have 257 mask tokens together, at most 256 are allowed in one request"),
+        ([1] * 257, "the texts have 257 mask tokens together"),
+    ],
+)
+def test_the_masks_of_a_request_are_bounded_for_each_has_a_number_for_every_token(masks, message):
+    refusal = TASK.refusal([Encoded(ids=[CLS] + [MASK] * count) for count in masks], FACTS.vocabulary)
+    assert refusal.startswith(message)
+    assert bool(refusal) == bool(message)
 
 
 @given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=20), st.integers(1, 25))

@@ -60,6 +60,7 @@ def test_the_job_begins_with_what_the_other_has_published() -> None:
         (base({"phase": "Running"}), "JobNotFinished", "FineTuneJob domain is Running"),
         (base({"artifact": ARTIFACT, "phase": "Exporting"}), "JobNotFinished", "FineTuneJob domain is Exporting"),
         (base(ended("Failed")), "JobFailed", "FineTuneJob domain has failed; it published nothing"),
+        (base(ended("Complete"), preflight={"dryRun": True}), "NothingPublished", "FineTuneJob domain has succeeded and published nothing (preflight.dryRun: true)"),
         (base(ended("Complete") | {"artifact": ARTIFACT}, output={"mergeAdapter": False}), "AdapterAlone", "publishes its adapter alone"),
     ],
 )  # fmt: skip

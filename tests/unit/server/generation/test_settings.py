@@ -6,7 +6,7 @@ import pytest
 
 from tuneloop_server.errors import RequestError
 from tuneloop_server.generation.sampling import Sampling
-from tuneloop_server.generation.settings import AskedSampling, answer_tokens
+from tuneloop_server.generation.settings import AskedSampling, answer_tokens, read_sampling
 
 GREEDY = Sampling()
 DRAWS = Sampling(temperature=0.6, top_k=20, top_p=0.95, repetition_penalty=1.1)
@@ -88,3 +88,10 @@ def test_a_prompt_or_an_answer_that_does_not_fit_is_refused_with_both_numbers(as
         answer_tokens(asked, default=None, prompt=prompt, window=100, limit=99, fields=FIELDS)
     assert str(refused.value).startswith(message)
     assert (refused.value.status, refused.value.field) == (422, message.partition(":")[0])
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "repetition_penalty"])
+@pytest.mark.parametrize("value", [10**400, -(10**400)], ids=["too large for a float", "too small for a float"])
+def test_a_number_that_no_float_holds_is_refused_as_every_other(field, value):
+    with pytest.raises(RequestError, match=f"{field}: -?1000.* was given, allowed are numbers"):
+        read_sampling({field: value})
