@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
+    from tuneloop_api.v1alpha1.fine_tune_job.resources import Resources
     from tuneloop_api.v1alpha1.model_deployment.server import ServerResources
     from tuneloop_api.v1alpha1.pod_env import EnvVariable
     from tuneloop_api.v1alpha1.pod_keys import KeyRefusal

@@ -13,10 +13,11 @@ from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobSpec, ModelDeployment
 from tuneloop_api.v1alpha1.common import MOST_ANNOTATION_BYTES, ObjectMeta
 from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, LabelRule, Source, Split
+from tuneloop_api.v1alpha1.fine_tune_job.deepspeed import DeepSpeed
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy, FailureRule
 from tuneloop_api.v1alpha1.fine_tune_job.model_source import ModelSource
+from tuneloop_api.v1alpha1.fine_tune_job.resources import Resources
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
-from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, Resources
 from tuneloop_api.v1alpha1.fine_tune_job.status import Restarts, Usage
 from tuneloop_api.v1alpha1.fine_tune_job.training import EvaluateEvery, Method, Training
 from tuneloop_api.v1alpha1.model_deployment.runtime import RuntimeOptions

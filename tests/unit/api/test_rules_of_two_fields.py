@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tuneloop_api.v1alpha1.fine_tune_job.spec import DeepSpeed, FineTuneJobSpec
+from tuneloop_api.v1alpha1.fine_tune_job.deepspeed import DeepSpeed
+from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
 
 LEAST = {
     "model": {"uri": "hf://acme/model"},

@@ -6,26 +6,18 @@ A field stands here only together with the code that honours it.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from tuneloop_api.combinations.rules import combination_rules
 from tuneloop_api.combinations.table import ADAPTERS, PROMPTS
-from tuneloop_api.v1alpha1.common import (
-    Cpu,
-    Image,
-    Memory,
-    Metadata,
-    ResourceAmounts,
-    Storage,
-    name_rule,
-)
+from tuneloop_api.v1alpha1.common import Image, Metadata, Storage, name_rule
 from tuneloop_api.v1alpha1.fine_tune_job.budget import Budget
 from tuneloop_api.v1alpha1.fine_tune_job.checkpoint import Checkpoint
 from tuneloop_api.v1alpha1.fine_tune_job.cleanup import Cleanup
 from tuneloop_api.v1alpha1.fine_tune_job.data import Data, Source
+from tuneloop_api.v1alpha1.fine_tune_job.deepspeed import DeepSpeed
 from tuneloop_api.v1alpha1.fine_tune_job.evaluation import Evaluation
 from tuneloop_api.v1alpha1.fine_tune_job.failure_policy import FailurePolicy
 from tuneloop_api.v1alpha1.fine_tune_job.fill_mask import fill_mask_rules
@@ -34,6 +26,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
 from tuneloop_api.v1alpha1.fine_tune_job.question_answering import question_answering_rules
+from tuneloop_api.v1alpha1.fine_tune_job.resources import Resources
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
@@ -42,71 +35,9 @@ from tuneloop_api.v1alpha1.fine_tune_job.text_generation import text_generation_
 from tuneloop_api.v1alpha1.fine_tune_job.training import Method, Training
 from tuneloop_api.v1alpha1.fine_tune_job.training_options import training_option_rules
 from tuneloop_api.v1alpha1.pods import PodOptions
-from tuneloop_api.v1alpha1.resources import GpuResource, Gpus, PodResources
 from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule
 from tuneloop_api.wire.uris import feedback_deployment, object_path
-
-
-class DeepSpeed(SpecModel):
-    """How memory is shared between ranks."""
-
-    stage: Annotated[int, Field(ge=0, le=3)] | None = None
-    """ZeRO stage, what is divided between the ranks: 0 nothing, 1 optimizer states, 2 gradients too, 3 parameters too. A higher stage takes less memory and more
-    communication; the model is the same. Default: 2 on GPUs or with `offloadOptimizer: cpu` (1 for a single rank), else 0. For example `3`."""
-    offload_optimizer: Literal["none", "cpu"] | None = None
-    """Where the optimizer states lie and the step is made: `none` on the GPUs, `cpu` in the nodes' memory, which takes less of a GPU and more time. Not together with
-    `stage: 0`. Default: `none`."""
-
-    rules = (
-        Rule(
-            field="offloadOptimizer",
-            reason="FieldValueForbidden",
-            message="cannot be cpu with stage: 0, which shares nothing out; for example stage: 2 with offloadOptimizer: cpu",
-            cel="self.?offloadOptimizer.orValue('none') == 'none' || self.?stage.orValue(2) != 0",
-            holds=lambda deepspeed: deepspeed.offload_optimizer != "cpu" or deepspeed.stage != 0,
-        ),
-    )
-
-
-def _most_ranks(gpus_per_node: int | None) -> float:
-    """Return how many ranks fit on a node: one per GPU, any number on CPU."""
-    gpus = 1 if gpus_per_node is None else gpus_per_node
-    return gpus or math.inf
-
-
-class Resources(PodResources):
-    """Nodes, GPUs and memory of the training pods, and of the two CPU stages."""
-
-    nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Number of training pods, each on a node of its own, 1 to 1024. More than one need a claim that can be mounted ReadWriteMany. Default: 1. For example `2`."""
-    gpus_per_node: Gpus | None = None
-    """Number of GPUs of each training pod, 0 to 64; 0 trains on CPU. Default: 1. For example `8`."""
-    processes_per_node: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Number of ranks (processes) of each training pod, 1 to 256. A rank has a GPU of its own, so that there are at most `gpusPerNode` of them, but for jobs on CPU.
-    Default: one per GPU, at least one. For example `4`."""
-    gpu_resource: GpuResource | None = None
-    """Name of the extended resource that stands for one GPU, as the cluster's device plugin calls it: `DOMAIN/NAME`. Default: `nvidia.com/gpu`.
-    For example `amd.com/gpu`."""
-    cpu: Cpu | None = None
-    """Cores that each training pod requests and may use at most, in cores or, with `m`, thousandths of a core. Default: no request and no limit.
-    For example `8` or `7500m`."""
-    memory: Memory | None = None
-    """Memory that each training pod requests and may use at most: bytes with a unit (`k`, `M`, `G` …, or `Ki`, `Mi`, `Gi` … in powers of 1024). Default: no request and no
-    limit. For example `64Gi`."""
-    prepare: ResourceAmounts | None = None
-    """CPU and memory of the pod that prepares the data; it has no GPU. Default: no request and no limit. For example `{cpu: 4, memory: 16Gi}`."""
-    export: ResourceAmounts | None = None
-    """CPU and memory of the pod that exports and measures the model; it has no GPU. Default: no request and no limit. For example `{cpu: 4, memory: 16Gi}`."""
-
-    rules = (
-        Rule(
-            field="processesPerNode",
-            message="must be at most gpusPerNode (1 by default), one GPU for each rank; for example gpusPerNode: 4 with processesPerNode: 4, or gpusPerNode: 0 for ranks on CPU",
-            cel="!has(self.processesPerNode) || self.?gpusPerNode.orValue(1) == 0 || self.processesPerNode <= self.?gpusPerNode.orValue(1)",
-            holds=lambda resources: (resources.processes_per_node or 1) <= _most_ranks(resources.gpus_per_node),
-        ),
-    )
 
 
 def _merges(output: Output | None) -> bool:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import RUN_CONFIG_PATH
 from tuneloop_api.v1alpha1.common import ResourceAmounts
+from tuneloop_api.v1alpha1.fine_tune_job.resources import Resources
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
-from tuneloop_api.v1alpha1.fine_tune_job.spec import Resources
 from tuneloop_operator.desired.common.metadata import job_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import placement_fields, pod_metadata, without_nodes
 from tuneloop_operator.desired.common.resources import container_resources, half_of_memory, shared_memory
