@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tuneloop_server.body_memory import BodyMemory, BodyShare
 from tuneloop_server.comparator.backlog import Copy
 from tuneloop_server.errors import RequestError
-from tuneloop_server.protocols.paths import HF_PATHS
+from tuneloop_server.prediction_paths import HF_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

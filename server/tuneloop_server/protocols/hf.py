@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from tuneloop_server.fields import check_known, invalid, wrong
+from tuneloop_server.prediction_paths import HF_PATHS
 from tuneloop_server.protocols.hf_stream import generator_that_streams, streamed
 from tuneloop_server.protocols.json_body import json_object, require_texts
-from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.protocols.protocol import GENERATION_SECONDS, Endpoint, Reply, WireProtocol
 from tuneloop_server.protocols.tokens import feedback_headers
 from tuneloop_server.tasks.task import read_text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from tuneloop_server.prediction_paths import HF_PATHS
 from tuneloop_server.protocols import PROTOCOLS
 from tuneloop_server.protocols.hf import HF
-from tuneloop_server.protocols.paths import HF_PATHS
 from tuneloop_server.tasks.text_generation import TEXT_GENERATION
 
 

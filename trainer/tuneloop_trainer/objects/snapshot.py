@@ -106,7 +106,8 @@ def _below(storage: Storage, place: ObjectPath, *, what: str) -> list[ListedObje
     if not objects:
         there = ", ".join(item.path for item in found[:5])
         raise DataError(f"{what}: no object can be read; allowed: {ALLOWED}; there is {there}")
-    return objects
+    tables = [item for item in objects if not item.name.lower().endswith(".txt")]
+    return tables or objects  # beside a table, a .txt file is a licence or a read-me
 
 
 def _is_wanted(name: str) -> bool:

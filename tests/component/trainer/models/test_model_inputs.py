@@ -11,6 +11,7 @@ import pytest
 import torch
 from artifact import write_manifest
 from prepared_runs import write_dataset
+from run_configs import run_config
 from server_process import configuration
 from tiny_taggers import ARCHITECTURES, tagger_tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification, FNetConfig, FNetForSequenceClassification
@@ -87,7 +88,8 @@ def artifact(base, dataset, tmp_path_factory) -> Path:
     model = load_model(base, task=TEXT_CLASSIFICATION, labels=LABELS, pad_token_id=0, dropout=None, seed=0)
     model.save_pretrained(folder / "model")
     prepared: Any = SimpleNamespace(dataset_path=str(dataset), resolved=SimpleNamespace(max_tokens=MAX_TOKENS))
-    ExportInputs(settings=None, prepared=prepared, trained=None).tokenizer().save_pretrained(folder / "model")  # type: ignore[arg-type]
+    settings = run_config(folder, model=base).settings
+    ExportInputs(settings=settings, prepared=prepared, trained=None).tokenizer().save_pretrained(folder / "model")  # type: ignore[arg-type]
     write_manifest(folder, LABELS, name="m", max_tokens=MAX_TOKENS, temperature=1.0)
     return folder
 

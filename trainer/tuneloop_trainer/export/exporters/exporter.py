@@ -60,7 +60,7 @@ class ExportInputs:
             tokenizer.chat_template = self.settings.model.chat_template
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token_id = self.pad_token_id
-        columns = read_manifest(Path(self.prepared.dataset_path)).splits["train"].token_columns
+        columns = read_manifest(Path(self.prepared.dataset_path)).splits["test"].token_columns
         names = [*MODEL_INPUTS, *([TYPE_IDS] if TYPE_IDS in columns else [])]
         is_text = self.task.reads_text_alone and not self.task.special_tokens_in_texts
         kept = {"model_input_names": names, "split_special_tokens": is_text}
