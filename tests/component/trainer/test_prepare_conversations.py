@@ -15,6 +15,7 @@ from tuneloop_trainer.errors import ConfigError, DataError, StageError
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter
 
+BEHIND_PROMPTS = [{"prompt": "x" * 300 + str(number), "completion": "yes"} for number in range(30)]
 ASKED = {"messages": [{"role": "user", "content": "sure?"}]}
 
 
@@ -36,8 +37,10 @@ def prepared(folder: Path, model: Path, rows: list[dict[str, Any]], **settings: 
         ([*pairs(8), {"prompt": "a", "completion": " "}], {"data": {"format": "prompt-completion"}}, DataError, "1 of 9 rows cannot be used: 1 empty completion", "give each prompt the text that follows it"),
         (conversations(30), {"model_source": {"chatTemplate": ALTERNATES}}, DataError, "the chat template fails for 10 of 30 conversations; the first: roles must alternate", "model.chatTemplate"),
         (pairs(8), {"data": {"format": "text-label"}}, ConfigError, "the task text-generation does not learn from text-label", "messages or prompt-completion or text"),
+        (BEHIND_PROMPTS, {"data": {"format": "prompt-completion"}}, DataError, "256 tokens hold nothing to learn of any row of the train split", "the model reads no more"),
+        (BEHIND_PROMPTS, {"data": {"format": "prompt-completion", "maxTokens": 64}}, DataError, "64 tokens hold nothing to learn of any row of the train split", "set data.maxTokens higher"),
     ],
-    ids=["no answer", "an empty completion", "a template that fails", "another format"],
+    ids=["no answer", "an empty completion", "a template that fails", "another format", "prompts that fill the model", "prompts that fill the cut"],
 )  # fmt: skip
 def test_rows_that_cannot_be_learned_from_are_refused(
     tmp_path: Path, model: Path, rows: Any, settings: Any, error: type[StageError], message: str, hint: str

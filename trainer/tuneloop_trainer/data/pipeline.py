@@ -219,6 +219,7 @@ def _write(
             encoded,
             cut=_cut(inputs, encoder, max_tokens=max_tokens),
             max_tokens=max_tokens,
+            limit=encoder.limit,
             with_targets=inputs.task.with_targets or (lambda row, _: row),
             as_trained=_as_trained(inputs, labels=list(encoder.label_ids)),
             folder=folder,

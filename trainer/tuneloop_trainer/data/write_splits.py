@@ -42,6 +42,7 @@ def write_splits(
     *,
     cut: Callable[[EncodedRow], list[EncodedRow]],
     max_tokens: int,
+    limit: int | None,
     with_targets: Callable[[EncodedRow, int], EncodedRow],
     as_trained: Callable[[EncodedRow], EncodedRow],
     folder: Path,
@@ -49,8 +50,8 @@ def write_splits(
 ) -> WrittenSplits:
     """Cut every row and write it; the files of encoded rows are deleted.
 
-    cut: a row → the row with at most `max_tokens` tokens, or its windows of at most so many; none: it cannot be read. with_targets: `Task.with_targets`.
-    as_trained: changes the rows of the training split after the cut.
+    cut: a row → the row with at most `max_tokens` tokens, or its windows of at most so many; none: it cannot be read. limit: longest input of the model.
+    with_targets: `Task.with_targets`. as_trained: changes the rows of the training split after the cut.
 
     Raises DataError if no row of a split is left.
     """
@@ -85,7 +86,9 @@ def write_splits(
     if (empty := next((name for name in SPLITS if files[name].rows == 0), None)) is not None:
         raise DataError(
             f"data.maxTokens: {max_tokens} tokens hold nothing to learn of any row of the {empty} split",
-            hint="set data.maxTokens higher",
+            hint="set data.maxTokens higher"
+            if limit is None or max_tokens < limit
+            else "the model reads no more: shorten the rows, or use a model that reads longer texts",
         )
     windows = {name: of_split.rows for name, of_split in files.items() if WINDOW in of_split.row_columns}
     return WrittenSplits(files=files, table=replace(table, splits=splits), without_target=left_out, windows=windows)

@@ -12,12 +12,11 @@ import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
 from tuneloop_trainer.dataset.sequences import columns_of
+from tuneloop_trainer.dataset.shard_file import ROW_PREFIX, TOKEN_PREFIX
 from tuneloop_trainer.dataset.shards import (
     IGNORED,
     LABELS,
     ROW_ID,
-    ROW_PREFIX,
-    TOKEN_PREFIX,
     Shard,
     SplitFiles,
     TextFile,

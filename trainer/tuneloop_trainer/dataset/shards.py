@@ -24,7 +24,8 @@ from pydantic import Field, ValidationError
 
 from tuneloop_api.contract.results import DataCounts
 from tuneloop_api.wire.model import MessageModel
-from tuneloop_trainer.dataset.sequences import Sequences, ShardSequence, sequence_in
+from tuneloop_trainer.dataset.sequences import Sequences
+from tuneloop_trainer.dataset.shard_file import damaged, open_shard
 from tuneloop_trainer.errors import PreparedDataLostError
 
 if TYPE_CHECKING:
@@ -46,10 +47,6 @@ IGNORED = -100
 """Value of the token column `labels` where a token is no target."""
 ROW_ID = "row"
 """Column of a row's id beside the row itself."""
-ROW_PREFIX, TOKEN_PREFIX = "row.", "token."
-"""In front of a column's name in a shard."""
-_HEADER_LENGTH_BYTES = 8
-_LONGEST_HEADER = 100_000_000
 
 
 class Shard(MessageModel):
@@ -205,14 +202,17 @@ def read_manifest(dataset: Path) -> DatasetManifest:
     try:
         return DatasetManifest.from_wire(json.loads(path.read_bytes()))
     except (OSError, ValueError, ValidationError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
 def open_split(dataset: Path, split: str) -> TokenizedSplit:
     """Open a split of a prepared data set. Raises PreparedDataLostError, naming the file, if a file is missing, cut off or damaged."""
     manifest = read_manifest(dataset)
     files = _files_in(manifest, dataset, split)
-    shards = [_open_shard(dataset / shard.file, shard, files=files) for shard in files.shards]
+    columns = {name: getattr(files, name) for name in ("row_columns", "token_columns", "sequences")}
+    shards = [
+        open_shard(dataset / shard.file, rows=shard.rows, tokens=shard.tokens, **columns) for shard in files.shards
+    ]
     first_rows = np.cumsum([0, *(shard.rows for shard in files.shards)], dtype=np.int64)
     return TokenizedSplit(
         name=split,
@@ -243,7 +243,7 @@ def read_rows(dataset: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]
                     for row in batch.to_pylist():
                         yield row.pop(ROW_ID), row
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
 
 def read_texts(dataset: Path, split: str) -> Iterator[tuple[int, str, str]]:
@@ -263,77 +263,5 @@ def _files_in(manifest: DatasetManifest, dataset: Path, split: str) -> SplitFile
     return files
 
 
-@dataclass(frozen=True, kw_only=True)
-class _OpenShard:
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    row_columns: dict[str, NDArray[Any]]
-    token_columns: dict[str, NDArray[np.int32]]
-    sequences: dict[str, ShardSequence]
-
-
-def _open_shard(path: Path, described: Shard, *, files: SplitFiles) -> _OpenShard:
-    """Map a shard's values of tokens and load its values of rows, after checking that they fit together."""
-    try:
-        stored = _mapped_columns(path)
-        shard = _OpenShard(
-            ids=stored["input_ids"].view("<i4"),
-            offsets=np.array(stored["offsets"].view("<i8")),
-            rows=np.array(stored["rows"].view("<i8")),
-            targets=np.array(stored["targets"].view("<i8")),
-            row_columns={name: _values_of_rows(stored[ROW_PREFIX + name]) for name in files.row_columns},
-            token_columns={name: stored[TOKEN_PREFIX + name].view("<i4") for name in files.token_columns},
-            sequences={name: sequence_in(stored, name) for name in files.sequences},
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
-    if not _fits(shard, described):
-        raise _damaged(path, ValueError("its columns do not fit together"))
-    return shard
-
-
-def _fits(shard: _OpenShard, described: Shard) -> bool:
-    of_rows = {
-        len(shard.offsets) - 1,
-        *map(len, (shard.rows, shard.targets, *shard.row_columns.values())),
-        *(len(found.offsets) - 1 for found in shard.sequences.values()),
-    }
-    of_tokens = {int(shard.offsets[-1]), *map(len, (shard.ids, *shard.token_columns.values()))}
-    in_order = shard.offsets[0] == 0 and bool((np.diff(shard.offsets) > 0).all())
-    further_fit = all(found.fits for found in shard.sequences.values())
-    return of_rows == {described.rows} and of_tokens == {described.tokens} and in_order and further_fit
-
-
-def _values_of_rows(stored: NDArray[Any]) -> NDArray[Any]:
-    return np.array(stored if stored.dtype == np.float64 else stored.view("<i8"))
-
-
-def _mapped_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Map the tensors of a safetensors file, float64 as such and all others as bytes: a slice of the map costs far less than `safe_open` for each row."""
-    whole: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
-    header_length = int.from_bytes(whole[:_HEADER_LENGTH_BYTES].tobytes(), "little")
-    data = _HEADER_LENGTH_BYTES + header_length
-    if not 0 < header_length <= min(_LONGEST_HEADER, len(whole)):
-        raise ValueError("it has no safetensors header")
-    header = json.loads(whole[_HEADER_LENGTH_BYTES:data].tobytes())
-    header.pop("__metadata__", None)
-    needed = data + max(described["data_offsets"][1] for described in header.values())
-    if needed > len(whole):
-        raise ValueError(f"it is cut off: it has {len(whole)} bytes of {needed}")
-    found = {}
-    for name, described in header.items():
-        start, end = described["data_offsets"]
-        column = whole[data + start : data + end]
-        found[name] = column.view("<f8") if described["dtype"] == "F64" else column
-    return found
-
-
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
-
-
-def _damaged(path: Path, error: Exception) -> PreparedDataLostError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-    return PreparedDataLostError(f"{path}: cannot be read: {reason}", hint="it is prepared again from the sources")

@@ -84,3 +84,30 @@ def test_a_first_line_that_names_no_columns_is_refused(tmp_path, text, message):
     with pytest.raises(DataError) as refused:
         next(read_delimited(file, wanted=WANTED, field="data.train[0]"))
     assert refused.value.message == message
+
+
+NAMED = "name the columns in data.train[0].columns: {messages: …}"
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        (["id", "prompt", "completion"], f"set data.format: prompt-completion, or {NAMED}"),
+        (["prompt", "text"], f"set data.format: text, or {NAMED}"),
+        (["prompt", "response"], NAMED),
+    ],
+    ids=["pairs", "texts", "nothing that is known"],
+)
+def test_where_the_columns_of_another_format_are_there_the_format_is_offered(header, hint):
+    wanted = WantedColumns(columns={"messages": "messages"})
+    with pytest.raises(DataError) as refused:
+        column_positions(header, wanted=wanted, file="a.jsonl", field="data.train[0]")
+    assert refused.value.hint == hint
+
+
+def test_a_file_without_texts_offers_no_format_that_the_task_may_not_read():
+    with pytest.raises(DataError) as refused:
+        column_positions(
+            ["messages"], wanted=WantedColumns(columns={"text": "text"}), file="a.jsonl", field="data.train[0]"
+        )
+    assert refused.value.hint == "name the columns in data.train[0].columns: {text: …}"

@@ -119,7 +119,7 @@ def test_text_files_that_stand_alone_in_a_folder_are_rows(tmp_path):
     ("source", "model", "message"),
     [
         ({"labelRule": {"above": 3, "names": ["a", "b"]}}, None, "data.train[0].labelRule: the rows have no label"),
-        ({}, {"labels": ["a", "b"]}, "model.labels: a text without a label"),
+        ({}, {"labels": ["a", "b"]}, "model.labels: the rows have no classes to name"),
     ],
 )
 def test_what_needs_a_label_is_refused(tmp_path, source, model, message):

@@ -1,6 +1,8 @@
-"""What can be trained can be served, but for the tasks that servers refuse by name."""
+"""What can be trained can be served, but for the tasks that servers refuse by name; and servers project what the reference is made of."""
 
 from __future__ import annotations
+
+import pytest
 
 from tuneloop_server.tasks import TASKS as SERVED
 from tuneloop_trainer.tasks import TASKS as TRAINED
@@ -10,3 +12,8 @@ NOT_SERVED = {"text2text-generation"}
 
 def test_the_server_has_every_task_of_the_trainer():
     assert set(TRAINED) - NOT_SERVED == set(SERVED)
+
+
+@pytest.mark.parametrize("name", [name for name, task in TRAINED.items() if not task.has_new_head])
+def test_where_sums_are_kept_of_rows_there_are_no_logits_to_project_by(name):
+    assert not TRAINED[name].features.has_projections

@@ -14,6 +14,7 @@ from torch import nn
 
 from tuneloop_api.contract.artifact import TargetScale
 from tuneloop_trainer.data.encoded import EncodedWriter
+from tuneloop_trainer.dataset.shard_file import open_shard
 from tuneloop_trainer.dataset.shard_writer import ShardWriter
 from tuneloop_trainer.dataset.shards import LABELS, TokenizedSplit
 from tuneloop_trainer.errors import ConfigError
@@ -140,6 +141,12 @@ def test_numbers_are_kept_to_the_last_bit_and_whole_numbers_stay_whole(tmp_path)
 
 
 def read_back(folder, files) -> Any:
-    from tuneloop_trainer.dataset.shards import _open_shard
-
-    return _open_shard(folder / files.shards[0].file, files.shards[0], files=files).row_columns
+    (shard,) = files.shards
+    return open_shard(
+        folder / shard.file,
+        rows=shard.rows,
+        tokens=shard.tokens,
+        row_columns=files.row_columns,
+        token_columns=[],
+        sequences=[],
+    ).row_columns

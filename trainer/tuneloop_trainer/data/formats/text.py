@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from tuneloop_trainer.data.formats.row_format import Parsing, RowFormat, SourceToParse, Unusable
 from tuneloop_trainer.data.formats.text_label import problem_of_text
+from tuneloop_trainer.data.formats.unlabelled import refuse_labels
 from tuneloop_trainer.data.sources.excerpt import excerpt_of
-from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +28,7 @@ def parse(row: RawRow) -> Row | Unusable:
 
 
 def _parsing(sources: Sequence[SourceToParse], settings: Settings) -> Parsing:
-    if settings.model.labels is not None:
-        raise ConfigError("model.labels: a text without a label has no classes to name; leave labels out")
-    for source in sources:
-        if source.settings.label_rule is not None:
-            raise ConfigError(f"{source.field}.labelRule: the rows have no label; leave labelRule out")
+    refuse_labels(sources, settings)
     return Parsing(parsers=[parse for _ in sources])
 
 

@@ -82,6 +82,10 @@ class BadReason(StrEnum):
     NO_ANSWER = "question without an answer"
 
 
+_OF_TEXT_GENERATION = {("messages",): "messages", ("prompt", "completion"): "prompt-completion", ("text",): "text"}
+"""Columns of the formats between which a job has to choose: `auto` is the first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WantedColumns:
     """The columns that are read."""
@@ -149,8 +153,16 @@ def column_positions(header: Sequence[str], *, wanted: WantedColumns, file: str,
     """
     names = [unicodedata.normalize("NFC", name) for name in header]
     usual = ", ".join(f"{column}: …" for column in wanted.columns)
-    advice = f"name the columns in {field}.columns: {{{usual}}}"
+    advice = f"{_format_advice(names, wanted)}name the columns in {field}.columns: {{{usual}}}"
     return tuple(_position(names, column=column, file=file, advice=advice) for column in wanted.names)
+
+
+def _format_advice(names: list[str], wanted: WantedColumns) -> str:
+    """Return the advice to name another format of text generation, where the file has all of its columns."""
+    if tuple(wanted.columns) not in _OF_TEXT_GENERATION or "text" in wanted.columns:  # other tasks, too, read texts
+        return ""
+    others = (name for columns, name in _OF_TEXT_GENERATION.items() if set(columns) <= set(names))
+    return next((f"set data.format: {name}, or " for name in others), "")
 
 
 def _position(names: list[str], *, column: str, file: str, advice: str) -> int:
