@@ -82,11 +82,13 @@ class TextGenerator:
         ]
 
     async def prompt_of_text(self, text: str, *, field: str) -> Prompt:
-        """Return the tokens of a text. field: names it in errors. Raises RequestError."""
+        """Return the tokens of a text. field: names it in errors. Raises RequestError, before any work where the queue is full."""
+        self._batcher.require_room()
         return await _aside(partial(self._model.prompt_of_text, text, field=field), characters=len(text))
 
     async def prompt_of_messages(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
-        """Return the tokens of a conversation. Raises RequestError."""
+        """Return the tokens of a conversation. Raises RequestError as `prompt_of_text` does."""
+        self._batcher.require_room()
         characters = sum(len(message["content"]) for message in messages)
         return await _aside(partial(self._model.prompt_of_messages, messages), characters=characters)
 

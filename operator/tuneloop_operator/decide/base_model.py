@@ -14,6 +14,7 @@ from tuneloop_operator.state.conditions import holds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
     from tuneloop_operator.state.observed import ObservedJob
 
 BASE_MODEL = "baseModel"
@@ -75,7 +76,10 @@ def _why(name: str, base: FineTuneJob | str | None, *, own: str) -> tuple[str, s
             "AdapterAlone",
             f"FineTuneJob {name} publishes its adapter alone (output.mergeAdapter: false), which is no model to begin with",
         )
-    status = base.status
+    return _why_unpublished(name, base.status)
+
+
+def _why_unpublished(name: str, status: FineTuneJobStatus | None) -> tuple[str, str]:
     if status is not None and holds(status.conditions, "Failed"):
         return "JobFailed", f"FineTuneJob {name} has failed; it published nothing"
     if status is not None and holds(status.conditions, "Complete"):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.wire.rules import Rule
+from tuneloop_api.v1alpha1.fine_tune_job.task_exclusions import safetensors_alone, without_classes, without_comparison
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tuneloop_api.v1alpha1.fine_tune_job.task_options import SpecWithTask
+    from tuneloop_api.wire.rules import Rule
 
 TASK = "fill-mask"
 
@@ -17,45 +15,14 @@ TASK = "fill-mask"
 def fill_mask_rules() -> tuple[Rule, ...]:
     """Return the rules, in the order of the fields."""
     return (
-        _without(
-            "model.labels",
-            given="has(self.model.labels)",
-            holds=lambda spec: spec.model.labels is None,
-            why="a text without a label has no classes to name",
+        *without_classes(
+            TASK,
+            names="a text without a label has no classes to name",
+            stratify="a text without a label has no class to stratify by",
+            missing="a text without a label has no class that could be missing",
         ),
-        _without(
-            "data.split.stratify",
-            given="has(self.data.split) && self.data.split.?stratify.orValue(false)",
-            holds=lambda spec: spec.data.split is None or not spec.data.split.stratify,
-            why="a text without a label has no class to stratify by",
+        safetensors_alone(TASK, why="an ONNX file would compute the whole vocabulary for every token of a text"),
+        without_comparison(
+            TASK, why="models are compared by what they choose for a text, and no text has one right choice here"
         ),
-        _without(
-            "data.allowMissingClasses",
-            given="self.data.?allowMissingClasses.orValue(false)",
-            holds=lambda spec: not spec.data.allow_missing_classes,
-            why="a text without a label has no class that could be missing",
-        ),
-        _without(
-            "output.formats",
-            given="has(self.output) && has(self.output.formats) && self.output.formats.exists(format, format != 'safetensors')",
-            holds=lambda spec: spec.output is None or {*(spec.output.formats or ())} <= {"safetensors"},
-            why="an ONNX file would compute the whole vocabulary for every token of a text",
-        ),
-        _without(
-            "evaluation.compareWith",
-            given="has(self.evaluation) && has(self.evaluation.compareWith)",
-            holds=lambda spec: spec.evaluation is None or spec.evaluation.compare_with is None,
-            why="models are compared by what they choose for a text, and no text has one right choice here",
-        ),
-    )
-
-
-def _without(field: str, *, given: str, holds: Callable[[SpecWithTask], bool], why: str) -> Rule:
-    """given: whether the field is there, in CEL; holds: whether it is not, in Python."""
-    return Rule(
-        field=field,
-        reason="FieldValueForbidden",
-        message=f"cannot be combined with task: {TASK}: {why}; leave it out",
-        cel=f"self.task != '{TASK}' || !({given})",
-        holds=lambda spec: spec.task != TASK or holds(spec),
     )

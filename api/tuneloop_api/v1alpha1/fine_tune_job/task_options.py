@@ -214,9 +214,7 @@ def task_rules() -> tuple[Rule, ...]:
             _task_option(field, task="text2text-generation")
             for field in ("source_prefix", "max_target_tokens", "num_beams")
         ),
-        _task_option("doc_stride", task="question-answering"),
-        _task_option("max_answer_tokens", task="question-answering"),
-        _task_option("no_answer", task="question-answering"),
+        *(_task_option(field, task="question-answering") for field in ("doc_stride", "max_answer_tokens", "no_answer")),
         _metric_rule("training.bestMetric", has="has(self.training) && has(self.training.bestMetric)", stopping=False),
         _metric_rule(
             "training.earlyStopping.metric",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuneloop_api.wire.rules import Rule
+from tuneloop_api.v1alpha1.fine_tune_job.task_exclusions import safetensors_alone, without_classes, without_comparison
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tuneloop_api.v1alpha1.fine_tune_job.task_options import SpecWithTask
+    from tuneloop_api.wire.rules import Rule
 
 TASK = "text2text-generation"
 
@@ -17,45 +15,12 @@ TASK = "text2text-generation"
 def text2text_generation_rules() -> tuple[Rule, ...]:
     """Return the rules, in the order of the fields."""
     return (
-        _without(
-            "model.labels",
-            given="has(self.model.labels)",
-            holds=lambda spec: spec.model.labels is None,
-            why="a text to write has no classes to name",
+        *without_classes(
+            TASK,
+            names="a text to write has no classes to name",
+            stratify="a text to write has no class to stratify by",
+            missing="a text to write has no class that could be missing",
         ),
-        _without(
-            "data.split.stratify",
-            given="has(self.data.split) && self.data.split.?stratify.orValue(false)",
-            holds=lambda spec: spec.data.split is None or not spec.data.split.stratify,
-            why="a text to write has no class to stratify by",
-        ),
-        _without(
-            "data.allowMissingClasses",
-            given="self.data.?allowMissingClasses.orValue(false)",
-            holds=lambda spec: not spec.data.allow_missing_classes,
-            why="a text to write has no class that could be missing",
-        ),
-        _without(
-            "output.formats",
-            given="has(self.output) && has(self.output.formats) && self.output.formats.exists(format, format != 'safetensors')",
-            holds=lambda spec: spec.output is None or {*(spec.output.formats or ())} <= {"safetensors"},
-            why="one ONNX file holds one pass, and writing takes a pass for each token",
-        ),
-        _without(
-            "evaluation.compareWith",
-            given="has(self.evaluation) && has(self.evaluation.compareWith)",
-            holds=lambda spec: spec.evaluation is None or spec.evaluation.compare_with is None,
-            why="models are compared by which rows they have right, and a text is near or far",
-        ),
-    )
-
-
-def _without(field: str, *, given: str, holds: Callable[[SpecWithTask], bool], why: str) -> Rule:
-    """given: whether the field is there, in CEL; holds: whether it is not, in Python."""
-    return Rule(
-        field=field,
-        reason="FieldValueForbidden",
-        message=f"cannot be combined with task: {TASK}: {why}; leave it out",
-        cel=f"self.task != '{TASK}' || !({given})",
-        holds=lambda spec: spec.task != TASK or holds(spec),
+        safetensors_alone(TASK, why="one ONNX file holds one pass, and writing takes a pass for each token"),
+        without_comparison(TASK, why="models are compared by which rows they have right, and a text is near or far"),
     )

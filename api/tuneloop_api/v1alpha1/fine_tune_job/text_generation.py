@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tuneloop_api.v1alpha1.fine_tune_job.task_exclusions import safetensors_alone, without_classes
 from tuneloop_api.wire.rules import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tuneloop_api.v1alpha1.fine_tune_job.task_options import SpecWithTask
 
 TASK = "text-generation"
@@ -21,30 +20,14 @@ def text_generation_rules() -> tuple[Rule, ...]:
     return (
         _chat_template_rule(),
         _loss_rule(),
-        _without(
-            "model.labels",
-            given="has(self.model.labels)",
-            holds=lambda spec: spec.model.labels is None,
-            why="a text that is to be written is no class to name",
+        *without_classes(
+            TASK,
+            names="a text that is to be written is no class to name",
+            stratify="texts have no classes to stratify by",
+            missing="texts have no classes that could be missing",
         ),
-        _without(
-            "data.split.stratify",
-            given="has(self.data.split) && self.data.split.?stratify.orValue(false)",
-            holds=lambda spec: spec.data.split is None or not spec.data.split.stratify,
-            why="texts have no classes to stratify by",
-        ),
-        _without(
-            "data.allowMissingClasses",
-            given="self.data.?allowMissingClasses.orValue(false)",
-            holds=lambda spec: not spec.data.allow_missing_classes,
-            why="texts have no classes that could be missing",
-        ),
-        _without(
-            "output.formats",
-            given="has(self.output) && has(self.output.formats) && self.output.formats.exists(name, name.startsWith('onnx'))",
-            holds=lambda spec: (
-                spec.output is None or not any(name.startswith("onnx") for name in spec.output.formats or ())
-            ),
+        safetensors_alone(
+            TASK,
             why="an ONNX file has no cache of keys and values, and would compute the whole text again for each token; safetensors is allowed",
         ),
     )
@@ -78,15 +61,4 @@ def _loss_rule() -> Rule:
             f"({loss} == 'assistant' && {form} in ['auto', 'messages']) || ({loss} == 'completion' && {form} == 'prompt-completion')"
         ),
         holds=_loss_fits,
-    )
-
-
-def _without(field: str, *, given: str, holds: Callable[[SpecWithTask], bool], why: str) -> Rule:
-    """A setting that texts do not have. given: whether it is there, in CEL; holds: whether it is not, in Python."""
-    return Rule(
-        field=field,
-        reason="FieldValueForbidden",
-        message=f"cannot be combined with task: {TASK}: {why}; leave it out",
-        cel=f"self.task != '{TASK}' || !({given})",
-        holds=lambda spec: spec.task != TASK or holds(spec),
     )

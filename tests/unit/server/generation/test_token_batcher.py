@@ -16,6 +16,7 @@ from artifact import manifest_of
 from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_server.batching.token_batcher import TokenBatcher
 from tuneloop_server.errors import RequestError
+from tuneloop_server.generating import TextGenerator
 from tuneloop_server.generation.answer import Generation, Prompt, TokenMeaning
 from tuneloop_server.generation_metrics import GenerationMetrics
 from tuneloop_server.monitoring import Monitoring
@@ -217,3 +218,34 @@ def test_tokens_times_and_ends_are_counted():
     assert served.value("tuneloop_inter_token_latency_seconds_count") == 2 + 1
     assert (served.ended("length"), served.ended("stop"), served.ended("abort")) == (1, 1, 0)
     assert served.value("tuneloop_queue_duration_seconds_count") == 2
+
+
+def test_a_full_queue_is_refused_before_a_prompt_is_tokenized():
+    read = []
+
+    def encode(text, *_, **__):
+        read.append(text)
+        return Prompt(text="", ids=[1])
+
+    async def scenario(served):
+        model = SimpleNamespace(prompt_of_text=encode, prompt_of_messages=encode)
+        generator = TextGenerator(
+            model, generating=None, batcher=served.batcher, monitoring=served.monitoring, features=None, limit=None
+        )
+        served.decoder.may_run.clear()
+        growing = asyncio.create_task(served.tokens(1, most=1))
+        await asyncio.to_thread(served.decoder.is_running.wait, 30)
+        await generator.prompt_of_text("there is room", field="prompt")
+        waiting = asyncio.create_task(served.tokens(2, most=1))
+        await asyncio.sleep(0)
+        for asked in (
+            generator.prompt_of_text("full", field="prompt"),
+            generator.prompt_of_messages([{"role": "user", "content": "full"}]),
+        ):
+            with pytest.raises(RequestError, match="1 prompts are waiting, at most 1 may"):
+                await asked
+        served.decoder.may_run.set()
+        await asyncio.gather(growing, waiting)
+
+    serve(scenario, max_queue=1)
+    assert read == ["there is room"]
