@@ -16,7 +16,7 @@ from tuneloop_trainer.split_names import split_named, split_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tuneloop_api.contract.settings import SourceSettings
+    from tuneloop_api.contract.data_settings import SourceSettings
 
 Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll", "squad", "txt"]
 FORMATS: dict[str, Format] = {

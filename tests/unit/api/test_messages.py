@@ -25,7 +25,7 @@ from tuneloop_api.contract import (
     run_config,
     server_config,
 )
-from tuneloop_api.contract.settings import SettingsBlock
+from tuneloop_api.contract.settings_block import SettingsBlock
 from tuneloop_api.v1alpha1 import FineTuneJob, FineTuneJobStatus, ModelDeployment, ModelDeploymentStatus
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import MessageModel, Open, SpecModel, WireModel, ignored_fields

@@ -11,7 +11,7 @@ from tuneloop_trainer.data.sources.raw import QUOTES, BadReason
 from tuneloop_trainer.errors import DataError
 
 if TYPE_CHECKING:
-    from tuneloop_api.contract.settings import ValidationSettings
+    from tuneloop_api.contract.data_settings import ValidationSettings
     from tuneloop_trainer.data.formats.row_format import Unusable
     from tuneloop_trainer.data.sources.excerpt import Excerpt
 

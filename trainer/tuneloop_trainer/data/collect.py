@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tuneloop_api.contract.settings import Settings, SourceSettings
+    from tuneloop_api.contract.data_settings import SourceSettings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.formats.row_format import RowFormat
     from tuneloop_trainer.data.sources.raw import RawBatch, RawRow
     from tuneloop_trainer.locate import DataFile

@@ -13,8 +13,8 @@ from tuneloop_trainer.objects.snapshot import snapshot_of_objects
 from tuneloop_trainer.objects.storage import ALL_TRIES, FEW_TRIES
 
 if TYPE_CHECKING:
+    from tuneloop_api.contract.data_settings import SourceSettings
     from tuneloop_api.contract.run_config import RunConfig
-    from tuneloop_api.contract.settings import SourceSettings
 
 BEGUN = "RUN"
 """File in the job's folder that names the run which `prepare` began last with `checkpoint.resume: never`."""

@@ -12,7 +12,7 @@ from tuneloop_trainer.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tuneloop_api.contract.settings import DataSettings
+    from tuneloop_api.contract.data_settings import DataSettings
 
 
 @dataclass(frozen=True, kw_only=True)

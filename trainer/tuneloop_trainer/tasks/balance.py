@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from tuneloop_api.contract.settings import BalanceSettings
+    from tuneloop_api.contract.data_settings import BalanceSettings
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.tasks.task import Task
 

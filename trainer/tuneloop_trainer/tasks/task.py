@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tuneloop_api.contract.artifact import TargetScale
-    from tuneloop_api.contract.settings import BalanceSettings, Settings
+    from tuneloop_api.contract.data_settings import BalanceSettings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_api.features.task_features import TaskFeatures
     from tuneloop_trainer.dataset.shards import TokenizedSplit
     from tuneloop_trainer.evaluation.intervals import Bootstrap, Interval

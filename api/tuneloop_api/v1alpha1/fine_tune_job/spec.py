@@ -25,6 +25,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.model_source import ModelSource
 from tuneloop_api.v1alpha1.fine_tune_job.network import Network
 from tuneloop_api.v1alpha1.fine_tune_job.output import Output
 from tuneloop_api.v1alpha1.fine_tune_job.preflight import Preflight
+from tuneloop_api.v1alpha1.fine_tune_job.problem_types import problem_type_rules
 from tuneloop_api.v1alpha1.fine_tune_job.question_answering import question_answering_rules
 from tuneloop_api.v1alpha1.fine_tune_job.resources import Resources
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
@@ -162,6 +163,7 @@ class FineTuneJobSpec(PodOptions):
             holds=lambda spec: not _compares(spec) or _keeps_its_test_rows(spec.data),
         ),
         *task_rules(),
+        *problem_type_rules(),
         *question_answering_rules(),
         *text_generation_rules(),
         *fill_mask_rules(),

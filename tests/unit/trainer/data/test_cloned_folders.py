@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tuneloop_api.contract.settings import SourceSettings
+from tuneloop_api.contract.data_settings import SourceSettings
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.locate import files_of
 from tuneloop_trainer.split_names import split_of

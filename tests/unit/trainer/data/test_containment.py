@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tuneloop_api.contract.settings import SourceSettings
+from tuneloop_api.contract.data_settings import SourceSettings
 from tuneloop_trainer import locate
 from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.locate import files_of, path_of_uri

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.settings import (
-    DataSettings,
-    LabelRuleSettings,
-    ModelSettings,
-    Settings,
-    SourceSettings,
-    ValidationSettings,
-)
+from tuneloop_api.contract.data_settings import DataSettings, LabelRuleSettings, SourceSettings, ValidationSettings
+from tuneloop_api.contract.settings import ModelSettings, Settings
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
 from tuneloop_trainer.data.formats import FORMATS
 from tuneloop_trainer.data.report_data import bad_rows_report

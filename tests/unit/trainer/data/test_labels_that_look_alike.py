@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.settings import LabelRuleSettings
+from tuneloop_api.contract.data_settings import LabelRuleSettings
 from tuneloop_trainer.data.formats.labels import alike, class_of, known_classes, median_of_numbers, normal_label
 from tuneloop_trainer.data.formats.tokens_tags import parse as parse_tags
 from tuneloop_trainer.data.sources.raw import BadReason, RawRow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuneloop_api.contract.settings import DataSettings, SourceSettings, SplitSettings
+from tuneloop_api.contract.data_settings import DataSettings, SourceSettings, SplitSettings
 from tuneloop_trainer.data.missing_class import MissingClass
 
 SOURCE = [SourceSettings(uri="file:///a.csv")]

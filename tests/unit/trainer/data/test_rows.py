@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.settings import LabelRuleSettings, ValidationSettings
+from tuneloop_api.contract.data_settings import LabelRuleSettings, ValidationSettings
 from tuneloop_trainer.data.bad_rows import BadRows, refuse_too_many
 from tuneloop_trainer.data.formats.labels import class_of, in_order
 from tuneloop_trainer.data.formats.row_format import LeftOut, Unusable

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from run_configs import run_config
 
-from tuneloop_api.contract.settings import DataSettings, ModelSettings, Settings, SplitSettings
+from tuneloop_api.contract.data_settings import DataSettings, SplitSettings
+from tuneloop_api.contract.settings import ModelSettings, Settings
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.digest import dataset_digest
 from tuneloop_trainer.data.formats import FORMATS

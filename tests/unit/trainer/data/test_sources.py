@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.settings import SourceSettings
+from tuneloop_api.contract.data_settings import SourceSettings
 from tuneloop_trainer.data.sources.raw import BATCH_ROWS, BadReason, RawRow, WantedColumns
 from tuneloop_trainer.data.sources.sources import read_file
 from tuneloop_trainer.errors import DataError

@@ -10,7 +10,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.settings import SplitSettings
+from tuneloop_api.contract.data_settings import SplitSettings
 from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
 from tuneloop_trainer.data.steps.split import divide
 from tuneloop_trainer.data.text_key import text_key

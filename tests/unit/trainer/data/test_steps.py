@@ -11,14 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tuneloop_api.contract.settings import (
-    DataSettings,
-    DeduplicateSettings,
-    ModelSettings,
-    Settings,
-    SourceSettings,
-    SplitSettings,
-)
+from tuneloop_api.contract.data_settings import DataSettings, DeduplicateSettings, SourceSettings, SplitSettings
+from tuneloop_api.contract.settings import ModelSettings, Settings
 from tuneloop_trainer.data.formats import FORMATS
 from tuneloop_trainer.data.pipeline import STEPS, run_steps
 from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION, RowTable, TableBuilder

@@ -11,15 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tuneloop_api.contract.settings import (
+from tuneloop_api.contract.data_settings import (
     DataSettings,
     LabelRuleSettings,
-    ModelSettings,
-    Settings,
     SourceSettings,
     SplitSettings,
     ValidationSettings,
 )
+from tuneloop_api.contract.settings import ModelSettings, Settings
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.collect import Collected, LocatedSource, collect
 from tuneloop_trainer.data.formats import FORMATS

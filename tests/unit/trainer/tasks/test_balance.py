@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.utils.class_weight import compute_class_weight
 
-from tuneloop_api.contract.settings import BalanceSettings
+from tuneloop_api.contract.data_settings import BalanceSettings
 from tuneloop_trainer.dataset.shards import IGNORED
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.evaluation.metrics import class_prior_entropy

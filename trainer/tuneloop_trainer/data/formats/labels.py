@@ -12,7 +12,7 @@ from tuneloop_trainer.data.sources.raw import BadReason, is_unicode
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from tuneloop_api.contract.settings import LabelRuleSettings
+    from tuneloop_api.contract.data_settings import LabelRuleSettings
 
 _MANY = 20
 _INFINITE = (math.inf, -math.inf)

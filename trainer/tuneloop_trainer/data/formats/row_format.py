@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from tuneloop_api.contract.settings import Settings, SourceSettings
+    from tuneloop_api.contract.data_settings import SourceSettings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.sources.raw import BadReason, RawRow
     from tuneloop_trainer.tasks.task import Row
 

@@ -16,7 +16,8 @@ from tuneloop_trainer.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tuneloop_api.contract.settings import LabelRuleSettings, Settings
+    from tuneloop_api.contract.data_settings import LabelRuleSettings
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.tasks.task import Row
 
 _OF_THE_LABEL = frozenset(

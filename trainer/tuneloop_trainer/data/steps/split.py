@@ -14,7 +14,7 @@ from tuneloop_trainer.data.steps.step import DataStep, StepContext, StepResult
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tuneloop_api.contract.settings import DataSettings, SplitSettings
+    from tuneloop_api.contract.data_settings import DataSettings, SplitSettings
     from tuneloop_trainer.data.row_table import RowTable
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tuneloop_api.contract.settings import RECENT_WINDOW
+from tuneloop_api.contract.data_settings import RECENT_WINDOW
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.uris import feedback_deployment
