@@ -21,7 +21,7 @@ from tuneloop_trainer.data.pipeline import STEPS, Inputs, build_dataset
 from tuneloop_trainer.data.plan import resolve
 from tuneloop_trainer.data.prepare_progress import PrepareProgress
 from tuneloop_trainer.data.row_table import TEST, TRAIN, VALIDATION
-from tuneloop_trainer.dataset.shards import REPORT
+from tuneloop_trainer.dataset.shards import REPORT, open_split
 from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.export.champion.preview import notes_on_champion
@@ -88,7 +88,8 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     shape = preflight.shape(labels=resolved.labels)
     resolved = changed(resolved, attention=shape.attention if shape else None)
     LOG.info("plan: %s", resolved.to_wire())
-    memory = preflight.memory(shape, resolved) if shape else None
+    target_tokens = open_split(folder, "train").longest_sequence
+    memory = preflight.memory(shape, resolved, target_tokens=target_tokens) if shape else None
     if shape:
         LOG.info("head: %s", shape.head)
         refuse_too_large_for_onnx(shape.parameters, config.settings.output)

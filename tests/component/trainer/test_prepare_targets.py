@@ -95,6 +95,17 @@ def test_a_split_whose_targets_are_all_too_long_is_named(tmp_path, bart, empty, 
         prepare(config, Reporter(config))
 
 
+def test_memory_is_planned_for_targets_that_are_longer_than_their_sources(tmp_path, bart):
+    planned = {}
+    for length in (4, 40):
+        folder = tmp_path / str(length)
+        folder.mkdir()
+        rows = [{"source": row["source"], "target": " ".join(["lark"] * length)} for row in reversed_words(60)]
+        found = prepared(folder, bart, rows, data={"maxTokens": 8}, taskOptions={"maxTargetTokens": 48})
+        planned[length] = found.memory.activations
+    assert planned[40] > 4 * planned[4]  # 41 tokens with the end, where 8 are read
+
+
 def test_targets_longer_than_the_decoder_has_positions_are_refused_before_any_row_is_read(tmp_path, bart):
     with pytest.raises(
         ConfigError, match=r"taskOptions.maxTargetTokens: 49 is more than the model can make: 48 tokens"

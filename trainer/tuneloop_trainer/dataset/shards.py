@@ -164,6 +164,11 @@ class TokenizedSplit:
         """Tokens of each row in each of its sequences, int64 [N, S]: what the model reads, and perhaps what it is to write."""
         return np.stack([self.lengths, *(found.lengths for found in self.sequences.values())], axis=1)
 
+    @property
+    def longest_sequence(self) -> int:
+        """Length of the longest of all further sequences; 0 if there are none."""
+        return max((int(found.lengths.max()) for found in self.sequences.values()), default=0)
+
     def tokens(self, index: int) -> NDArray[np.int32]:
         """Return the token ids of a row, int32 [lengths[index]]: a read-only view of the file."""
         return self._of_row(self.ids, index)

@@ -53,6 +53,13 @@ class Layout:
     gpu: bool
     offload: bool = False
     """The optimizer works in host memory."""
+    target_tokens: int = 0
+    """Tokens of the longest text that the model is to write; 0: it writes none, or none is known."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence; a model that writes is measured with texts that are as long as those that it reads."""
+        return max(self.tokens, self.target_tokens)
 
     def part(self, size: int) -> int:
         """Return this rank's part of a number of bytes that ZeRO divides between the ranks; all of them on stage 0."""
@@ -62,11 +69,11 @@ class Layout:
 def memory_plan(shape: ModelShape, layout: Layout) -> MemoryPlan:
     """Return the memory of the rank that needs most. The parts add up to the total."""
     weights, gradients, optimizer = _weights(shape, layout), _gradients(shape, layout), _optimizer(shape, layout)
-    activations = shape.kept.bytes_for(rows=layout.micro_batch, tokens=layout.tokens)
+    activations = shape.kept.bytes_for(rows=layout.micro_batch, tokens=layout.longest)
     framework = _bucket(shape, layout) + (CUDA_CONTEXT if layout.gpu else LIBRARIES)
     if not layout.gpu:
         saved = saved_bytes(shape, ranks=layout.world_size)
-        holes = round(HOLES * shape.freed.bytes_for(rows=layout.micro_batch, tokens=layout.tokens))
+        holes = round(HOLES * shape.freed.bytes_for(rows=layout.micro_batch, tokens=layout.longest))
         # gradients and moments are allocated after the first forward pass, and fill its holes
         framework += max(saved, holes - gradients - optimizer)
     return MemoryPlan(

@@ -66,8 +66,8 @@ class Preflight:
             LOG.warning("memory is not planned: %s cannot be traced: %s", self.model.model_type, error)
             return None
 
-    def layout(self, resolved: Resolved) -> Layout:
-        """Return the layout of the training that `prepare` has planned."""
+    def layout(self, resolved: Resolved, *, target_tokens: int = 0) -> Layout:
+        """Return the layout of the training that `prepare` has planned. target_tokens: of the longest text to write, once the data is known."""
         gang = self.settings.gang
         return Layout(
             tokens=resolved.max_tokens,
@@ -76,12 +76,13 @@ class Preflight:
             world_size=gang.nodes * gang.processes_per_node,
             precision=resolved.precision,
             gpu=gang.gpus_per_node > 0,
+            target_tokens=target_tokens,
             offload=self.config.settings.deepspeed.offload_optimizer == "cpu",
         )
 
-    def memory(self, shape: ModelShape, resolved: Resolved) -> MemoryPlan:
-        """Return the planned memory of a rank. Raises ConfigError if the ranks of a pod do not fit into the pod's memory."""
-        layout = self.layout(resolved)
+    def memory(self, shape: ModelShape, resolved: Resolved, *, target_tokens: int = 0) -> MemoryPlan:
+        """Return the planned memory of a rank. target_tokens: as in `layout`. Raises ConfigError if the ranks of a pod do not fit into the pod's memory."""
+        layout = self.layout(resolved, target_tokens=target_tokens)
         refuse_too_large(shape, layout, pod=self.pod, global_batch=resolved.global_batch_size)
         return memory_plan(shape, layout)
 

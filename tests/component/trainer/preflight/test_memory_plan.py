@@ -42,6 +42,12 @@ def test_activations_grow_with_rows_and_with_pairs_of_tokens():
     assert memory_plan(SHAPE, replace(ALONE, micro_batch=8)).activations == 8 * 64 * (100_000 + 64 * 1000)
 
 
+@pytest.mark.parametrize(("target_tokens", "planned_for"), [(0, 64), (24, 64), (256, 256)])
+def test_the_longest_sequence_counts_whether_the_model_reads_or_writes_it(target_tokens, planned_for):
+    found = memory_plan(SHAPE, replace(ALONE, target_tokens=target_tokens))
+    assert found == memory_plan(SHAPE, replace(ALONE, tokens=planned_for))
+
+
 def test_the_moments_of_zero_are_shared_out_and_its_masters_come_to_them():
     assert memory_plan(SHAPE, replace(ALONE, zero_stage=2, world_size=4)).optimizer == 3 * 4 * 10_000_000 // 4
 
