@@ -76,6 +76,9 @@ def _why(name: str, base: FineTuneJob | str | None, *, own: str) -> tuple[str, s
             "AdapterAlone",
             f"FineTuneJob {name} publishes its adapter alone (output.mergeAdapter: false), which is no model to begin with",
         )
+    has_started = base.status is not None and base.status.start_time is not None
+    if base_job(base.spec.model.uri) == own and not has_started:
+        return "CycleDetected", f"FineTuneJob {name} begins with the model of this job, so that neither can start"
     return _why_unpublished(name, base.status)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST_STOPS, MOST_STOP_CHARACTERS = 16, 1024
 """OpenAI allows four stop strings. Each is looked for in every token's text."""
 _MOST_TEMPERATURE = 2.0
+_LEAST_PENALTY = 0.01
+"""Logits divided by 1e-38 leave float32, and a logit of 0 becomes no number."""
 _GREEDY_BELOW = 1e-3
 """A temperature below is greedy: logits divided by it leave float64."""
 
@@ -85,7 +87,7 @@ def read_sampling(given: Mapping[str, object], *, prefix: str = "") -> AskedSamp
         temperature=number("temperature", 0, _MOST_TEMPERATURE, 0.7),
         top_k=top_k,
         top_p=number("top_p", 0, 1, 0.9, above=True),
-        repetition_penalty=number("repetition_penalty", 0, 10, 1.1, above=True),
+        repetition_penalty=number("repetition_penalty", _LEAST_PENALTY, 10, 1.1),
         seed=seed,
     )
 

@@ -79,6 +79,18 @@ def test_a_job_cannot_begin_with_its_own_model() -> None:
     assert next(found for found in status["conditions"] if found["type"] == "Accepted")["reason"] == "CycleDetected"
 
 
+def test_two_jobs_that_wait_for_each_other_are_a_circle_and_one_that_has_started_waits_for_nobody() -> None:
+    circle = accepted(base(model={"uri": "job://r"}))
+    assert (circle["status"], circle["reason"]) == ("False", "CycleDetected")
+    assert "FineTuneJob domain begins with the model of this job, so that neither can start" in circle["message"]
+    done = base(ended("Complete") | {"artifact": ARTIFACT}, model={"uri": "job://r"})
+    assert accepted(done)["status"] == "True"
+    started = base(
+        {"startTime": STAMP, "phase": "Running"}, model={"uri": "job://r"}
+    )  # with an earlier job of this name
+    assert accepted(started)["reason"] == "JobNotFinished"
+
+
 def test_the_pods_read_the_model_from_its_claim_whatever_becomes_of_the_other_job() -> None:
     status = {
         "startTime": STAMP,

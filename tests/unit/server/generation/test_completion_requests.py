@@ -97,7 +97,7 @@ def test_what_openais_client_sends_back_and_what_asks_for_nothing_is_taken():
         (chat, {"temperature": True}, "temperature", "true was given"),
         (chat, {"top_p": 0}, "top_p", "0 was given, allowed are numbers above 0 and at most 1; for example 0.9"),
         (chat, {"top_k": -1}, "top_k", "-1 was given, expected a whole number from 0"),
-        (chat, {"repetition_penalty": 0}, "repetition_penalty", "0 was given, allowed are numbers above 0"),
+        (chat, {"repetition_penalty": 0}, "repetition_penalty", "0 was given, allowed are numbers from 0.01 to 10"),
         (chat, {"seed": 1.5}, "seed", "1.5 was given, expected a whole number"),
         (chat, {"seed": 2**63}, "seed", "expected a whole number of at most 63 bits"),
         (chat, {"max_tokens": 0}, "max_tokens", "0 was given, expected a whole number from 1; for example 256"),

@@ -95,3 +95,11 @@ def test_a_prompt_or_an_answer_that_does_not_fit_is_refused_with_both_numbers(as
 def test_a_number_that_no_float_holds_is_refused_as_every_other(field, value):
     with pytest.raises(RequestError, match=f"{field}: -?1000.* was given, allowed are numbers"):
         read_sampling({field: value})
+
+
+def test_a_repetition_penalty_that_would_make_infinite_logits_is_refused():
+    with pytest.raises(
+        RequestError, match=r"repetition_penalty: 1e-50 was given, allowed are numbers from 0\.01 to 10"
+    ):
+        read_sampling({"repetition_penalty": 1e-50})
+    assert read_sampling({"repetition_penalty": 0.01}).repetition_penalty == 0.01
