@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from run_configs import run_config
+from tiny_masked import save_masked
 from tiny_models import tiny_bert
 
 from tuneloop_trainer.errors import ConfigError, ModelAccessError
 from tuneloop_trainer.models.source import PretrainedModel, open_model
+from tuneloop_trainer.tasks.fill_mask import FILL_MASK
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
 
 
@@ -177,3 +179,18 @@ def test_an_unreachable_hub_is_another_error_than_a_missing_model(tmp_path):
     output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
     assert "ModelAccessError model.uri: hf://org/name at revision 'v1' cannot be fetched" in output
     assert "pvc://CLAIM/PATH" in output
+
+
+def test_a_mask_token_without_an_embedding_is_refused_before_any_row_is_read(tmp_path):
+    folder = save_masked(tmp_path / "model", "roberta")
+    config = run_config(tmp_path, model=folder, task="fill-mask")
+    known = open_model(config.settings.model, task=FILL_MASK, paths=config.paths)
+    tokenizer = known.tokenizer
+    tokenizer.add_special_tokens({"mask_token": "<other>"})
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(
+        ModelAccessError,
+        match=f"the mask token has the id {known.vocabulary}, the model has {known.vocabulary} embeddings",
+    ):
+        open_model(config.settings.model, task=FILL_MASK, paths=config.paths)
+    open_model(config.settings.model, task=TEXT_CLASSIFICATION, paths=config.paths)

@@ -102,13 +102,16 @@ def open_model(
     tokenizer = _load_tokenizer(folder, as_text=task.reads_text_alone, uri=source.uri)
     if source.chat_template is not None:
         tokenizer.chat_template = source.chat_template
+    # CANINE hashes ids: it has no vocabulary, and takes every one
+    vocabulary = getattr(config.get_text_config(), "vocab_size", len(tokenizer))
+    if task.special_tokens_in_texts:
+        _require_mask(tokenizer, vocabulary=vocabulary, uri=source.uri)
     return PretrainedModel(
         path=folder,
         revision=revision or digest_of_files([folder / "config.json", *weights]),
         model_type=config.model_type,
         architecture=_architecture(config),
-        # CANINE hashes ids: it has no vocabulary, and takes every one
-        vocabulary=getattr(config.get_text_config(), "vocab_size", len(tokenizer)),
+        vocabulary=vocabulary,
         max_tokens=room_for_text(_longest_input(config, tokenizer=tokenizer), reserved=reserved),
         longest_target=_positions_of_decoder(config) if config.is_encoder_decoder else None,
         tokenizer=tokenizer,
@@ -209,6 +212,15 @@ def _load_tokenizer(folder: Path, *, as_text: bool, uri: str) -> Any:
             f"model.uri: {uri} has no fast tokenizer", hint="save one: it is the file tokenizer.json"
         )
     return tokenizer
+
+
+def _require_mask(tokenizer: Any, *, vocabulary: int, uri: str) -> None:
+    """Raise ModelAccessError if the mask token has no embedding. It stands in no row: nothing else would meet it before training."""
+    if tokenizer.mask_token_id is not None and tokenizer.mask_token_id >= vocabulary:
+        raise ModelAccessError(
+            f"model.uri: {uri}: the mask token has the id {tokenizer.mask_token_id}, the model has {vocabulary} embeddings, from 0 on",
+            hint="set mask_token in tokenizer_config.json to a token that the model knows, or add its embedding (resize_token_embeddings) and save the model",
+        )
 
 
 def room_for_text(longest: int | None, *, reserved: int) -> int | None:
