@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ENCODE_HERE = 8192
 """Characters that are tokenized on the event loop (well under 2 ms); more would delay other requests and probes."""
+_ANSWER_HERE = 16_384
+"""Numbers of a text that become its answer on the event loop. A hundred tokens for each of 64 masks of a text of 512 tokens take 4 s."""
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +66,9 @@ class Answerer:
             if index:  # the responses for many long texts take long: other requests get their turn between two texts
                 await asyncio.sleep(0)
             windows = [window_of(encoded, output) for encoded, output in outputs]
-            answer = self._task.answer(text, windows, parameters, self._facts)
+            make = partial(self._task.answer, text, windows, parameters, self._facts)
+            numbers = sum(window.logits.size for window in windows)
+            answer = make() if numbers <= _ANSWER_HERE else await asyncio.to_thread(make)
             self._monitoring.predicted(answer.predictions)
             if is_traffic:
                 self._monitoring.text_answered(self._kinds.kind_of(text))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneloop_api.wire.printable import printable
 from tuneloop_operator.decide.decision import Event
 from tuneloop_operator.state.conditions import condition
 
@@ -43,6 +44,7 @@ def refusal_events(before: Sequence[Condition] | None, after: Sequence[Condition
     old, new = condition(before, "Accepted"), condition(after, "Accepted")
     if new is None or new.status != "False":
         return ()
-    if old is not None and (old.reason, old.message) == (new.reason, new.message):
+    message = printable(new.message)  # as it is stored, in the old conditions
+    if old is not None and (old.reason, old.message) == (new.reason, message):
         return ()
-    return (Event(type="Warning", reason=new.reason, message=new.message),)
+    return (Event(type="Warning", reason=new.reason, message=message),)
