@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from prepared_runs import write_run
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
 from tuneloop_api.contract.run_config import Rendezvous, ResultReference, RunConfig
 from tuneloop_api.wire.model import changed
+from tuneloop_trainer.dataset.shards import read_rows
 from tuneloop_trainer.report import Reporter
 from tuneloop_trainer.stage_result import write_result
 
@@ -53,3 +56,37 @@ class Job:
 
     def _stage(self, stage: str, **fields: Any) -> RunConfig:
         return changed(self.config, stage=stage, **fields)
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job with the results of its three stages."""
+
+    job: Job
+    prepared: PrepareResult
+    trained: TrainResult
+    exported: ExportResult
+
+    @property
+    def artifact(self) -> Path:
+        """Folder of the published artifact."""
+        return Path(self.exported.artifact_path)
+
+    def values(self) -> dict[str, float]:
+        """Return the metrics by name."""
+        return {metric.name: metric.value for metric in self.exported.metrics}
+
+    def losses(self) -> list[float]:
+        """Return the loss of each step."""
+        lines = map(json.loads, (self.job.folder / "logs" / "train.jsonl").read_text().splitlines())
+        return [line["loss"] for line in lines if line["kind"] == "step"]
+
+    def rows(self, split: str) -> list[dict[str, Any]]:
+        """Return the rows of a split, as its format names their columns."""
+        return [row for _, row in read_rows(Path(self.prepared.dataset_path), split)]
+
+
+def finished(config: RunConfig) -> FinishedJob:
+    """Run all stages of a job."""
+    job = Job(config)
+    return FinishedJob(job, job.prepare(), job.train(), job.export())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +14,19 @@ from questions_in_contexts import asked_questions, write_squad
 from run_configs import run_config
 from server_process import configuration, running_fork
 from tiny_models import tiny_bert
-from whole_job import Job
+from whole_job import FinishedJob, finished
 
 from tuneloop_api.contract.monitoring_profile import MonitoringProfile
-from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
-from tuneloop_trainer.dataset.shards import open_split, read_rows
+from tuneloop_trainer.dataset.shards import open_split
 
 LONGEST, STRIDE, TOKENS = 4, 8, 24
 
 
-@dataclass(frozen=True)
-class Done:
-    job: Job
-    prepared: PrepareResult
-    trained: TrainResult
-    exported: ExportResult
-
-    @property
-    def artifact(self) -> Path:
-        return Path(self.exported.artifact_path)
-
-    def values(self) -> dict[str, float]:
-        return {metric.name: metric.value for metric in self.exported.metrics}
-
-    def losses(self) -> list[float]:
-        lines = map(json.loads, (self.job.folder / "logs" / "train.jsonl").read_text().splitlines())
-        return [line["loss"] for line in lines if line["kind"] == "step"]
-
-    def threshold(self) -> float:
-        return json.loads((self.artifact / "manifest.json").read_bytes())["answerSpans"]["nullThreshold"]
-
-    def rows(self, split: str) -> list[dict[str, Any]]:
-        return [row for _, row in read_rows(Path(self.prepared.dataset_path), split)]
+def threshold_of(done: FinishedJob) -> float:
+    return json.loads((done.artifact / "manifest.json").read_bytes())["answerSpans"]["nullThreshold"]
 
 
-def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
+def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> FinishedJob:
     config = run_config(
         folder,
         task="question-answering",
@@ -69,12 +46,11 @@ def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
         checkpoint={"everySteps": 100},
         **{"evaluation": {"bootstrapSamples": 200}, "method": {"type": "full"}} | settings,
     )
-    job = Job(config)
-    return Done(job, job.prepare(), job.train(), job.export())
+    return finished(config)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Done:
+def done(tmp_path_factory) -> FinishedJob:
     """A model that was trained on two ranks and rehearsed."""
     return whole_job(tmp_path_factory.mktemp("job"), steps=100, ranks=2, preflight={"rehearsal": True})
 
@@ -86,7 +62,7 @@ def plain(done) -> list[dict[str, Any]]:
     found = []
     for row in done.rows("test"):
         (best, *_), null = model.spans(row["question"], row["context"])
-        silent = math.log(null) - done.threshold() > math.log(best.score)
+        silent = math.log(null) - threshold_of(done) > math.log(best.score)
         found.append(
             {"answer": "", "score": null, "start": 0, "end": 0}
             if silent

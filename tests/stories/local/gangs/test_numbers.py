@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +15,12 @@ from server_process import configuration, running_fork
 from sklearn import metrics as sklearn
 from tiny_models import tiny_bert
 from transformers import pipeline
-from whole_job import Job
+from whole_job import FinishedJob, finished
 
 from tuneloop_api.contract.monitoring_profile import MonitoringProfile
-from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
-from tuneloop_trainer.dataset.shards import read_rows
 
 
-@dataclass(frozen=True)
-class Done:
-    job: Job
-    prepared: PrepareResult
-    trained: TrainResult
-    exported: ExportResult
-
-    @property
-    def artifact(self) -> Path:
-        return Path(self.exported.artifact_path)
-
-    def values(self) -> dict[str, float]:
-        return {metric.name: metric.value for metric in self.exported.metrics}
-
-    def losses(self) -> list[float]:
-        lines = map(json.loads, (self.job.folder / "logs" / "train.jsonl").read_text().splitlines())
-        return [line["loss"] for line in lines if line["kind"] == "step"]
-
-    def rows(self, split: str) -> list[dict[str, Any]]:
-        return [row for _, row in read_rows(Path(self.prepared.dataset_path), split)]
-
-
-def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
+def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> FinishedJob:
     config = run_config(
         folder,
         taskOptions={"problemType": "regression"},
@@ -63,12 +38,11 @@ def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
         checkpoint={"everySteps": 100},
         **{"evaluation": {"bootstrapSamples": 200}, "method": {"type": "full"}} | settings,
     )
-    job = Job(config)
-    return Done(job, job.prepare(), job.train(), job.export())
+    return finished(config)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Done:
+def done(tmp_path_factory) -> FinishedJob:
     """A model that was trained on two ranks, rehearsed, and published as ONNX, too."""
     folder = tmp_path_factory.mktemp("job")
     return whole_job(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +14,14 @@ from server_process import configuration, running_fork
 from sklearn import metrics as sklearn
 from tiny_models import tiny_bert
 from transformers import pipeline
-from whole_job import Job
+from whole_job import FinishedJob, finished
 
 from tuneloop_api.contract.monitoring_profile import MonitoringProfile
-from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
-from tuneloop_trainer.dataset.shards import read_rows
 
 LABELS = ["dull", "happy", "praise"]
 
 
-@dataclass(frozen=True)
-class Done:
-    job: Job
-    prepared: PrepareResult
-    trained: TrainResult
-    exported: ExportResult
-
-    @property
-    def artifact(self) -> Path:
-        return Path(self.exported.artifact_path)
-
-    def values(self) -> dict[str, float]:
-        return {metric.name: metric.value for metric in self.exported.metrics}
-
-    def losses(self) -> list[float]:
-        lines = map(json.loads, (self.job.folder / "logs" / "train.jsonl").read_text().splitlines())
-        return [line["loss"] for line in lines if line["kind"] == "step"]
-
-    def test_rows(self) -> list[dict[str, Any]]:
-        return [row for _, row in read_rows(Path(self.prepared.dataset_path), "test")]
-
-
-def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
+def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> FinishedJob:
     config = run_config(
         folder,
         taskOptions={"problemType": "multi-label"},
@@ -65,12 +40,11 @@ def whole_job(folder: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
         checkpoint={"everySteps": 100},
         **{"evaluation": {"bootstrapSamples": 200}} | settings,
     )
-    job = Job(config)
-    return Done(job, job.prepare(), job.train(), job.export())
+    return finished(config)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Done:
+def done(tmp_path_factory) -> FinishedJob:
     """A model that was trained on two ranks, rehearsed, and published as ONNX, too."""
     folder = tmp_path_factory.mktemp("job")
     return whole_job(
@@ -86,13 +60,13 @@ def done(tmp_path_factory) -> Done:
 def scores(done) -> np.ndarray:
     """What plain transformers says of the test rows: [N, C] scores in the order of the labels."""
     classify = pipeline("text-classification", model=f"{done.artifact}/model", top_k=None)
-    answers = classify([row["text"] for row in done.test_rows()])
+    answers = classify([row["text"] for row in done.rows("test")])
     return np.array([[{a["label"]: a["score"] for a in answer}[label] for label in LABELS] for answer in answers])
 
 
 @pytest.fixture(scope="module")
 def truth(done) -> np.ndarray:
-    return np.array([[label in row["label"] for label in LABELS] for row in done.test_rows()]).astype(int)
+    return np.array([[label in row["label"] for label in LABELS] for row in done.rows("test")]).astype(int)
 
 
 def test_the_labels_are_learned_and_the_loss_falls(done):
@@ -121,7 +95,7 @@ def test_the_metrics_are_those_of_scikit_learn_on_what_plain_transformers_says(d
 
 
 def test_the_server_answers_as_plain_transformers_does_and_counts_into_the_bins_of_export(done, scores, tmp_path):
-    texts = [row["text"] for row in done.test_rows()]
+    texts = [row["text"] for row in done.rows("test")]
     profile = MonitoringProfile.from_wire(json.loads((done.artifact / "monitoring.json").read_bytes()))
     with running_fork(configuration(done.artifact, batching={"max_queue": len(texts)}), tmp_path) as server:
         answers = server.ask({"inputs": texts}).json()
