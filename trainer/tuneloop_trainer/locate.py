@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from tuneloop_api.wire.uris import FILE_SCHEME, claim_path
 from tuneloop_trainer.contained import lies_in, root_of
@@ -14,10 +14,11 @@ from tuneloop_trainer.errors import ConfigError, DataError
 from tuneloop_trainer.split_names import split_named, split_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tuneloop_api.contract.data_settings import SourceSettings
 
+Item = TypeVar("Item")
 Format: TypeAlias = Literal["csv", "tsv", "jsonl", "parquet", "arrow", "conll", "squad", "txt"]
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
@@ -140,8 +141,7 @@ def _folder(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]
         file.relative_to(path) for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path))
     )
     known = [file for file in found if file.suffix.lower() in FORMATS and file.name not in _DESCRIPTIONS]
-    tables = [file for file in known if FORMATS[file.suffix.lower()] != "txt"]
-    files = tables or known  # beside a table, a .txt file is a licence or a read-me
+    files = without_read_mes(known, name=lambda file: file.name)
     if not files:
         there = ", ".join(file.as_posix() for file in found[:5]) or "nothing"
         raise DataError(f"{field}.uri: no file of {uri} can be read; allowed: {ALLOWED}; there is {there}")
@@ -149,6 +149,12 @@ def _folder(path: Path, *, source: SourceSettings, field: str) -> list[DataFile]
         DataFile(path=path / file, format=FORMATS[file.suffix.lower()], name=f"{uri.rstrip('/')}/{file.as_posix()}")
         for file in _of_split(files, source=source, field=field)
     ]
+
+
+def without_read_mes(files: list[Item], *, name: Callable[[Item], str]) -> list[Item]:
+    """Return the files of a folder that hold rows: beside tables, a .txt file is a licence or a read-me."""
+    tables = [file for file in files if not name(file).lower().endswith(".txt")]
+    return tables or files
 
 
 def _of_split(files: list[Path], *, source: SourceSettings, field: str) -> list[Path]:

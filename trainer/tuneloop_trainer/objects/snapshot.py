@@ -10,7 +10,7 @@ from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import object_path
 from tuneloop_trainer.durable import file_sha256, make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError, DataError, StorageError
-from tuneloop_trainer.locate import ALLOWED, FORMATS
+from tuneloop_trainer.locate import ALLOWED, FORMATS, without_read_mes
 from tuneloop_trainer.objects.fetch import fetch
 from tuneloop_trainer.objects.listing import MOST_OBJECTS, ListedObject, ListingError, listed
 from tuneloop_trainer.objects.storage import ALL_TRIES, ObjectChangedError, Storage, StorageRefusedError
@@ -106,8 +106,7 @@ def _below(storage: Storage, place: ObjectPath, *, what: str) -> list[ListedObje
     if not objects:
         there = ", ".join(item.path for item in found[:5])
         raise DataError(f"{what}: no object can be read; allowed: {ALLOWED}; there is {there}")
-    tables = [item for item in objects if not item.name.lower().endswith(".txt")]
-    return tables or objects  # beside a table, a .txt file is a licence or a read-me
+    return without_read_mes(objects, name=lambda item: item.name)
 
 
 def _is_wanted(name: str) -> bool:
