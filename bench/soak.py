@@ -3,10 +3,11 @@
     python bench/soak.py [--minutes 30] [--per-second 50] [--bound 30] [--json FILE]
 
 A whole session of local mode: the operator's own roll-outs, real model servers with a tiny BERT, Envoy and its PID 1, the comparator. Two artifacts of
-equal quality take turns; each roll-out is a new revision and goes through three steps with gates. Clients send at a fixed rate, whatever comes
-back, and keep to a revision by their user.
+equal quality take turns; each roll-out is a new revision and goes through three steps with gates. Beside it stands a second deployment that nobody
+changes: its server lives as long as the bench. Clients send to both at a fixed rate, whatever comes back, and keep to a revision by their user.
 
 Ends with 1 if a request was lost, if no roll-out came to its end, or if the memory of a role grows: its 95 % interval is above --bound (MiB per hour).
+Canaries are shown and not judged: they are replaced before their memory has settled.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,17 +32,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 from bad_revisions import change_nothing_that_counts, write_changed, write_good
 from routed_sessions import is_routed
 from soak_load import STICKY_HEADER
-from soak_memory import ROLES, SERVER_SETTLE_SECONDS, SETTLE_SECONDS, STRETCH_SECONDS, Growth, Ledger
+from soak_memory import ROLES, SERVER_SETTLE_SECONDS, SETTLE_SECONDS, SHORT_LIVED, STRETCH_SECONDS, Growth, Ledger
 from soak_processes import memory_by_role
 from tiny_models import sentences, tiny_bert
 
 from tuneloop_cli.local.processes.processes import recorded
 from tuneloop_cli.local.session import LocalSession
+from tuneloop_operator.names import DEPLOYMENT_LABEL
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIM = "work"
 ARTIFACTS = ("first", "second")
 NAME = "reviews"
+"""Its revisions are replaced."""
+STAYING = "staying"
+"""Its server stays."""
 USERS = 500
 SAMPLE_SECONDS = 2.0
 PROGRESS_SECONDS = 15.0
@@ -67,8 +73,8 @@ class Soak:
     ledger: Ledger = field(default_factory=Ledger)
     phases: Counter[str] = field(default_factory=Counter)
     """How many roll-outs ended in which phase."""
-    load: dict[str, Any] = field(default_factory=dict)
-    """The newest counts of the clients."""
+    loads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The newest counts of the clients, by their deployment."""
     now: str = ""
     """Where the roll-out is."""
 
@@ -76,6 +82,10 @@ class Soak:
     def seconds(self) -> float:
         """Since the begin."""
         return time.monotonic() - self.began
+
+    def total(self, count: str) -> int:
+        """Return a count of the clients over both deployments, such as `lost`."""
+        return sum(load[count] for load in self.loads.values())
 
     @property
     def seconds_left(self) -> float:
@@ -93,13 +103,13 @@ def main() -> int:
     if given.json:
         given.json.write_text(json.dumps(document(soak, growths, given), indent=1) + "\n")
     growing = any(growth.exceeds(given.bound) for growth in growths)
-    return int(soak.load["lost"] > 0 or soak.phases["Done"] == 0 or growing)
+    return int(soak.total("lost") > 0 or soak.phases["Done"] == 0 or growing)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--per-second", type=float, default=50.0, help="requests")
+    parser.add_argument("--per-second", type=float, default=50.0, help="requests to each of the two deployments")
     parser.add_argument("--bound", type=float, default=30.0, help="MiB per hour that a process may grow")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     return parser.parse_args()
@@ -134,7 +144,7 @@ def write_artifacts(claim: Path) -> None:
     write_changed(other, good, change_nothing_that_counts)
 
 
-def manifest(number: int) -> dict[str, Any]:
+def manifest(number: int, *, name: str = NAME) -> dict[str, Any]:
     """Return the deployment whose revision is the one of this number."""
     spec = {
         "model": {"uri": f"pvc://{CLAIM}/{ARTIFACTS[number % len(ARTIFACTS)]}"},
@@ -148,28 +158,37 @@ def manifest(number: int) -> dict[str, Any]:
             "rollback": {"baking": "5s"},
         },
     }
-    metadata = {"name": NAME, "namespace": "default"}
+    metadata = {"name": name, "namespace": "default"}
     return {"apiVersion": "tuneloop.dev/v1alpha1", "kind": "ModelDeployment", "metadata": metadata, "spec": spec}
 
 
 async def _rolled(session: LocalSession, given: argparse.Namespace) -> Soak:
-    await session.submit(manifest(0))
-    ready = await session.wait_for("ModelDeployment", NAME, until=_is_routed(session), seconds=STARTING_SECONDS)
+    urls = {name: await _offered(session, name) for name in (NAME, STAYING)}
     soak = Soak(given.minutes)
-    with clients(ready["status"]["url"], given.per_second) as process:
-        watching = [asyncio.create_task(work) for work in (_count(process, soak), _sample(session, soak), _show(soak))]
+    with ExitStack() as stack:
+        loads = {name: stack.enter_context(clients(url, given.per_second)) for name, url in urls.items()}
+        counting = [asyncio.create_task(_count(process, soak, name)) for name, process in loads.items()]
+        watching = [asyncio.create_task(work) for work in (_sample(session, soak), _show(soak))]
         try:
             await _roll_on(session, soak)
         finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            await watching[0]  # until all requests have come back
+            for process in loads.values():
+                assert process.stdin is not None
+                process.stdin.close()
+            await asyncio.gather(*counting)  # until all requests have come back
             for task in watching:
                 task.cancel()
             for error in await asyncio.gather(*watching, return_exceptions=True):
                 if isinstance(error, Exception):  # what is not sampled would not grow
                     raise error
     return soak
+
+
+async def _offered(session: LocalSession, name: str) -> str:
+    """Submit the first revision of a deployment; return its address once routers carry its requests."""
+    await session.submit(manifest(0, name=name))
+    ready = await session.wait_for("ModelDeployment", name, until=_is_routed(session), seconds=STARTING_SECONDS)
+    return str(ready["status"]["url"])
 
 
 def _is_routed(session: LocalSession) -> Any:
@@ -215,25 +234,28 @@ def clients(url: str, per_second: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-async def _count(process: subprocess.Popen[bytes], soak: Soak) -> None:
-    """Take over the counts of the clients until they end."""
+async def _count(process: subprocess.Popen[bytes], soak: Soak, name: str) -> None:
+    """Take over the counts of a deployment's clients until they end."""
     assert process.stdout is not None
     while line := await asyncio.to_thread(process.stdout.readline):
-        soak.load = json.loads(line)
+        soak.loads[name] = json.loads(line)
 
 
 async def _sample(session: LocalSession, soak: Soak) -> None:
     while True:
-        for role, process, mib in memory_by_role(starting=starting_pods(session)):
+        pods = pods_by_pid(session)
+        starting = {pid for pid, pod in pods.items() if not _is_ready(pod)}
+        staying = {pid for pid, pod in pods.items() if pod["metadata"]["labels"].get(DEPLOYMENT_LABEL) == STAYING}
+        for role, process, mib in memory_by_role(starting=starting, staying=staying):
             soak.ledger.add(role, process, seconds=soak.seconds, mib=mib)
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-def starting_pods(session: LocalSession) -> set[int]:
-    """Return the process ids of pods that are not ready yet: how long a start takes depends on the machine, and it is no growth."""
+def pods_by_pid(session: LocalSession) -> dict[int, dict[str, Any]]:
+    """Return the pods that run, by the process id of their first process. How long a start takes depends on the machine: it is no growth."""
     pid_of = {found.pod_uid: found.pid for found in recorded(session.node.folders.root)}
     pods = session.node.cluster.all("Pod")
-    return {pid for pod in pods if not _is_ready(pod) and (pid := pid_of.get(pod["metadata"]["uid"]))}
+    return {pid: pod for pod in pods if (pid := pid_of.get(pod["metadata"]["uid"]))}
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:
@@ -244,10 +266,10 @@ def _is_ready(pod: dict[str, Any]) -> bool:
 async def _show(soak: Soak) -> None:
     while True:
         await asyncio.sleep(PROGRESS_SECONDS)
-        load, done = soak.load, soak.phases.total()
+        p99 = max((load["p99"] for load in soak.loads.values()), default=0.0)
         print(
-            f"{_clock(soak.seconds)}  {done} roll-outs ended; now {soak.now or 'none'};  {load.get('requests', 0)} requests, "
-            f"{load.get('lost', 0)} lost, p99 {load.get('p99', 0) * 1e3:.0f} ms;  {_clock(soak.seconds_left)} left",
+            f"{_clock(soak.seconds)}  {soak.phases.total()} roll-outs ended; now {soak.now or 'none'};  {soak.total('requests')} requests, "
+            f"{soak.total('lost')} lost, p99 {p99 * 1e3:.0f} ms;  {_clock(soak.seconds_left)} left",
             flush=True,
         )
 
@@ -272,19 +294,20 @@ def document(soak: Soak, growths: list[Growth], given: argparse.Namespace) -> di
             {"role": role, "pid": process.pid, "mib": [[round(seconds), round(mib, 2)] for seconds, mib in samples]}
             for (role, process), samples in soak.ledger.samples.items()
         ],
-    } | soak.load
+        "clients": soak.loads,
+    }
 
 
 def report(soak: Soak, growths: list[Growth], given: argparse.Namespace) -> None:
     """Print the table."""
-    load = soak.load
     print(
         f"\n{soak.seconds / 60:.1f} minutes, {os.cpu_count()} cores, load of the machine at the end {os.getloadavg()[1]:.1f}"
     )
-    print(f"requests {load['requests']} at {given.per_second:g} a second; lost {load['lost']}  {load['outcomes']}")
-    print(
-        f"p50 {load['p50'] * 1e3:.1f} ms, p99 {load['p99'] * 1e3:.1f} ms; users went {load['moves']} times to another revision"
-    )
+    for name, load in soak.loads.items():
+        print(
+            f"{name}: {load['requests']} requests at {given.per_second:g} a second; lost {load['lost']}  {load['outcomes']}; "
+            f"p50 {load['p50'] * 1e3:.1f} ms, p99 {load['p99'] * 1e3:.1f} ms; users went {load['moves']} times to another revision"
+        )
     print(f"roll-outs by the phase in which they ended: {dict(soak.phases)}\n")
     print(
         f"memory that is no file's, without the first {SETTLE_SECONDS:g} s of each process ({SERVER_SETTLE_SECONDS:g} s of a server); "
@@ -293,6 +316,8 @@ def report(soak: Soak, growths: list[Growth], given: argparse.Namespace) -> None
     print(f"{'process':<11} {'how many':>8} {'median MiB':>11} {'most MiB':>9} {'stretches':>9}  MiB per hour (95 %)")
     for growth in growths:
         mark = f"  grows by more than {given.bound:g}" if growth.exceeds(given.bound) else ""
+        if growth.role in SHORT_LIVED:
+            mark = "  not judged"
         print(
             f"{growth.role:<11} {growth.processes:>8} {growth.median_mib:>11.1f} {growth.most_mib:>9.1f} {growth.stretches:>9}  "
             f"{_interval(growth)}{mark}"

@@ -1,6 +1,6 @@
 """Whether memory grows, by the role of a process. Pure: samples in, slopes with intervals out.
 
-A roll-out replaces servers, comparators and routers. The successor's memory is no continuation of the predecessor's: a slope is that of a process, and a
+A roll-out replaces canaries, comparators and routers. The successor's memory is no continuation of the predecessor's: a slope is that of a process, and a
 role's slope is the mean over all processes that had the role.
 
 The slope of a process is taken inside stretches of a minute that share their ends. What stands between two stretches, such as another load or
@@ -15,8 +15,10 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
-SESSION, SERVER, ROUTER, ENVOY, COMPARATOR = "session", "server", "router", "Envoy", "comparator"
-ROLES = (SESSION, ROUTER, ENVOY, SERVER, COMPARATOR)
+SESSION, SERVER, CANARY, ROUTER, ENVOY, COMPARATOR = "session", "server", "canary", "router", "Envoy", "comparator"
+ROLES = (SESSION, ROUTER, ENVOY, SERVER, CANARY, COMPARATOR)
+SHORT_LIVED = frozenset({CANARY})
+"""Roles whose processes are replaced before their memory has settled. The slope of a start says nothing about hours."""
 _ROLE_OF_WORD = {
     "tuneloop_server.comparator": COMPARATOR,
     "tuneloop_server": SERVER,
@@ -27,7 +29,7 @@ _ROLE_OF_WORD = {
 STRETCH_SECONDS = 60.0
 SETTLE_SECONDS = 30.0
 """Of each process's life, from its first sample on: caches fill."""
-SERVER_SETTLE_SECONDS = 120.0
+SERVER_SETTLE_SECONDS = 300.0
 """Of a server's life: each new shape of a batch takes memory once, until all have been there."""
 _LEAST_SHARE = 0.5
 """Of a stretch's length that must be covered by samples."""
@@ -69,8 +71,8 @@ class Growth:
     high: float | None
 
     def exceeds(self, bound: float) -> bool:
-        """Whether the slope is above the bound beyond doubt."""
-        return self.low is not None and self.low > bound
+        """Whether the slope is above the bound beyond doubt, in a role that lives long enough to tell."""
+        return self.role not in SHORT_LIVED and self.low is not None and self.low > bound
 
 
 @dataclass

@@ -6,14 +6,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from soak_memory import SESSION, Process, role_of
+from soak_memory import CANARY, SERVER, SESSION, Process, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def memory_by_role(*, starting: set[int]) -> Iterator[tuple[str, Process, float]]:
-    """Yield the memory of this process and of all that descend from it and have a role, but for pods that start."""
+def memory_by_role(*, starting: set[int], staying: set[int]) -> Iterator[tuple[str, Process, float]]:
+    """Yield the memory of this process and of all that descend from it and have a role, but for pods that start.
+
+    staying: the process ids of servers that no roll-out replaces.
+    """
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         if found := _stat(int(path.name)):
@@ -23,6 +26,8 @@ def memory_by_role(*, starting: set[int]) -> Iterator[tuple[str, Process, float]
         pid = waiting.pop()
         waiting += children.get(pid, [])
         role = SESSION if pid == os.getpid() else role_of(_command(pid))
+        if role == SERVER and pid not in staying:
+            role = CANARY
         mib, found = _anonymous_mib(pid), _stat(pid)
         if role and mib and found and pid not in starting:
             yield role, Process(pid, int(found[19])), mib

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "bench"))
 from soak_load import EDGES, quantile
-from soak_memory import COMPARATOR, ENVOY, ROUTER, SERVER, Ledger, Process, role_of, stretches_of
+from soak_memory import CANARY, COMPARATOR, ENVOY, ROUTER, SERVER, Ledger, Process, role_of, stretches_of
 
 EVERY_SECONDS = 2.0
 MIB_AN_HOUR = 1 / 3600
@@ -102,9 +102,15 @@ def test_neighbouring_stretches_share_a_sample_so_that_no_step_falls_between_the
 
 
 def test_a_server_has_longer_to_settle():
-    shapes = [(seconds, mib + min(seconds, 100)) for seconds, mib in life(begin=0, seconds=300, mib=500)]
+    shapes = [(seconds, mib + min(seconds, 250)) for seconds, mib in life(begin=0, seconds=600, mib=500)]
     assert ledger_of(shapes, role=SERVER).growth(SERVER).slope == pytest.approx(0, abs=1e-6)
     assert ledger_of(shapes).growth(ROUTER).slope > 60
+
+
+def test_a_canary_that_grows_is_shown_and_not_judged():
+    growing = ledger_of(life(begin=0, seconds=600, mib=500, slope=500), role=CANARY).growth(CANARY)
+    assert growing.slope == pytest.approx(500)
+    assert not growing.exceeds(0)
 
 
 @pytest.mark.parametrize("seconds", [0, 20, 55], ids=["no sample", "not settled", "less than half a stretch"])
