@@ -106,7 +106,7 @@ async def demo(where: LocalPlace | NodePlace, domains: tuple[str, str], *, seed:
         print(f"\n{explained(DEPLOYMENT, story.deployment)}")
         print("\n".join(["", *lines(tree_of(f"mdep/{DEPLOYMENT}", await place.documents()))]), flush=True)
         await _write_page(place, story.events, domains)
-    run = next(iter(runs_of(story.deployment.get("status") or {})), {})
+    run = ([{}, *runs_of(story.deployment.get("status") or {})])[-1]
     found = list(checks(story.events, run, story.comparison, trigger=TRIGGER))
     print("\n".join(["", *(f"{'yes' if check.holds else 'NO ':<4}{check.name}: {check.found}" for check in found)]))
     print(f"\nseed {seed}, {' to '.join(domains)}; {(time.time() - began) / 60:.1f} min in all")

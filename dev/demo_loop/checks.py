@@ -28,7 +28,7 @@ def checks(
 ) -> Iterator[Check]:
     """Yield what must hold.
 
-    run: the first entry of `status.retraining.history`, empty without one; comparison: `status.evaluation.comparison` of its job; trigger: that should have asked for it.
+    run: the last entry of `status.retraining.history`, empty without one; comparison: `status.evaluation.comparison` of its job; trigger: that should have asked for it.
     """
     asked, verdict, outcome = run.get("trigger"), comparison.get("verdict"), run.get("outcome")
     yield Check(name="the trigger started the run", holds=asked == trigger, found=f"trigger: {asked}")
