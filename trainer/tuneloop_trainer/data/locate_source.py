@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuneloop_api.objects.storage import ALL_TRIES, FEW_TRIES
 from tuneloop_api.wire.uris import OBJECT_SCHEMES, feedback_deployment
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.feedback.snapshot import snapshot_of
 from tuneloop_trainer.locate import DataFile, files_at, files_of
 from tuneloop_trainer.objects.snapshot import snapshot_of_objects
-from tuneloop_trainer.objects.storage import ALL_TRIES, FEW_TRIES
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.data_settings import SourceSettings

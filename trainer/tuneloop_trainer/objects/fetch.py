@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tuneloop_api.objects.storage import RemoteObject, Storage
     from tuneloop_trainer.objects.listing import ListedObject
-    from tuneloop_trainer.objects.storage import RemoteObject, Storage
 
 LOG = logging.getLogger(__name__)
 PIECE_BYTES = 8 * 1024 * 1024
