@@ -145,7 +145,7 @@ class Storage:
         for wait in (*WAITS_SECONDS[: self._tries - 1], None):
             try:
                 return ask()
-            except (self._obstore.exceptions.BaseError, ValueError) as error:
+            except (self._obstore.exceptions.BaseError, FileNotFoundError, ValueError) as error:
                 refusal = refusal_of(error, self._place, writes=writes)
                 refusal = Refusal(what=redact(refusal.what, os.environ), hint=refusal.hint, may_pass=refusal.may_pass)
                 if wait is None or not refusal.may_pass:
