@@ -109,6 +109,14 @@ def unwritten(**values: str) -> Given:
     return [series(name, counts, pod=pod, revision="03ab") for pod, counts in values.items()]
 
 
+def collected(*, waiting: str, written: str) -> Given:
+    """Return the rows of a server that wait for the bucket, and those that are there."""
+    return [
+        series("tuneloop_feedback_rows_waiting", waiting, pod="a", revision="03ab"),
+        series("tuneloop_feedback_rows_total", written, pod="a", revision="03ab", outcome="written"),
+    ]
+
+
 def failed(values: str, *, class_: str = "OutOfMemory", result: str = "Failed") -> Given:
     return [
         series(
@@ -275,6 +283,8 @@ CASES = {
             "a disk that was full for some minutes": unwritten(a="0x35 0+12x3 36x30"),
             "old files that cannot be removed, on many servers": unwritten(**dict.fromkeys("abcdefgh", "0x30 1x30")),
             "rows are written": unwritten(a="0x60"),
+            "rows are collected for an object of the bucket": collected(waiting="0x5 3x60", written="0x12 1+1x50"),
+            "rows wait for less than half an hour": collected(waiting="0x20 3x40", written="0x60"),
         },
     ),
     "TuneloopOperatorDown": Case(

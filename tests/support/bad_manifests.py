@@ -298,6 +298,7 @@ BAD_MANIFESTS = (
     bad("B13", By.SCHEMA, "spec.evaluation.compareWith.sliceMargin", 0, "should be greater than 0", advice="must be greater than 0", spec__evaluation__compareWith__uri="pvc://a/b"),
     bad("B13", By.SCHEMA, "spec.evaluation.compareWith.minImprovement", -0.1, "should be greater than or equal to 0", advice="must be at least 0", spec__evaluation__compareWith__uri="pvc://a/b"),
     bad("B21", By.RULE, "spec.feedback.storage", None, "must be given with storeInputs: sample and all", kind=DEPLOYMENT, spec__feedback={"storeInputs": "all"}),
+    *(bad_text("B13", "spec.feedback.storage.uri", uri, f.BUCKET_URI, kind=DEPLOYMENT, spec__feedback={"storeInputs": "all"}) for uri in ("s3://labels", "pvc://labels/a", "https://labels/a", "s3://labels/../a", "s3://169.254.169.254:80/a")),
     bad("B13", By.OPERATOR, "spec.evaluation.goldenSet.uri", "file:///etc/passwd", "file:// is a path of one machine", kind=DEPLOYMENT),
     bad_text("B13", "spec.evaluation.goldenSet.uri", "hf://acme/golden", f.FILES_URI, kind=DEPLOYMENT),
     # B22 runtimes

@@ -15,8 +15,11 @@ from tuneloop_api.contract.server_config import ServerConfig
 from tuneloop_server.feedback.feedback import Feedback
 from tuneloop_server.feedback.keys import Keys
 from tuneloop_server.feedback.request import FeedbackItem
+from tuneloop_server.feedback.row_metrics import RowMetrics
 from tuneloop_server.feedback.row_writer import RowWriter
 from tuneloop_server.feedback.shards import Shards
+from tuneloop_server.feedback.start import MOST_OBJECT_SECONDS
+from tuneloop_server.feedback.uploads import Uploads
 from tuneloop_server.monitoring import Monitoring
 from tuneloop_server.tasks.task import Prediction
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_api.contract.feedback_row import FeedbackSource
+    from tuneloop_api.wire.uris import ObjectPath
 
 LABELS = ("negative", "neutral", "positive")
 KEY = "k" * 32
@@ -50,9 +54,14 @@ class FeedbackServer:
     seconds: float = 0.0
     rows: Path | None = None
     """Folder for rows of feedback; None: counts alone are kept."""
+    bucket: ObjectPath | None = None
+    """Where files of rows are sent from that folder; None: they stay."""
+    most_spool_bytes: int | None = None
+    retention_seconds: int = 90 * 86_400
     text_rate: float = 1.0
     redacts: bool = False
     most_waiting_bytes: int = 1_000_000
+    uploads: Uploads | None = field(init=False, default=None)
     monitoring: Monitoring = field(init=False)
     feedback: Feedback = field(init=False)
 
@@ -76,12 +85,28 @@ class FeedbackServer:
         )
 
     def _writer(self, folder: Path) -> RowWriter:
-        shards = Shards(folder, retention_seconds=90 * 86_400)
+        metrics = RowMetrics(self.monitoring)
+        shards = Shards(
+            folder,
+            retention_seconds=self.retention_seconds,
+            most_seconds=None if self.bucket is None else MOST_OBJECT_SECONDS,
+            most_bytes_of_all=self.most_spool_bytes,
+            clock=lambda: self.seconds,
+        )
+        if self.bucket is not None:
+            self.uploads = Uploads(
+                folder,
+                self.bucket,
+                retention_seconds=self.retention_seconds,
+                metrics=metrics,
+                clock=lambda: self.now,
+            )
         return RowWriter(
             shards,
             folder=folder,
             redacts=self.redacts,
-            monitoring=self.monitoring,
+            metrics=metrics,
+            uploads=self.uploads,
             most_bytes=self.most_waiting_bytes,
         )
 
@@ -110,6 +135,12 @@ class FeedbackServer:
         assert self.rows is not None
         assert self.writer.flush()
         return rows_in(self.rows)
+
+    def value(self, series: str) -> float:
+        """Return the value of a series by its name and, behind `{`, its last label; 0 if it is not there."""
+        name, _, label = series.partition("{")
+        lines = [line for line in self.metrics.splitlines() if line.startswith(f"{name}{{") and label in line]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
     def rotate(self, keys: str) -> None:
         """Change the mounted keys, and let the time pass after which they are read."""

@@ -1,4 +1,5 @@
-"""Object storage of our own on loopback, as far as a client that reads asks: S3 with its signatures, the XML of Google Cloud Storage, which is the same, and Azure's lists.
+"""Object storage of our own on loopback, as far as a client asks that reads, makes and deletes objects: S3 with its signatures, the XML of Google Cloud Storage, which is the
+same, and Azure's lists and batches.
 
 Addresses are `/BUCKET/KEY`, and `/ACCOUNT/CONTAINER/KEY` for Azure.
 """
@@ -7,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import re
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ACCESS_KEY, SECRET_KEY = "AKIAOFTHESTANDIN", "canary-secret-4f81d0"
 ACCOUNT = "standin"
+NO_OAUTH = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+"""A key of Google with which a client signs nothing, as the emulators of that storage want it."""
 PAGE = 3
 """Objects on a page of a list: small, so that every list of a test has several."""
 _DATE = "Mon, 30 Nov 2026 12:00:00 GMT"
@@ -49,6 +54,8 @@ class ObjectServer(ThreadingHTTPServer):
         """Code of the error with which each request is refused; empty: none is."""
         self.is_signed = True
         """Whether requests need the signature of `SECRET_KEY`."""
+        self.loses_answers = 0
+        """How many of the next objects are kept, though their client never hears of it."""
         self.before_read: Callable[[], None] = lambda: None
         """Runs before the content of an object is read."""
 
@@ -70,6 +77,17 @@ class ObjectServer(ThreadingHTTPServer):
             "AWS_REGION": "eu-central-1",
         }
 
+    @property
+    def variables_of_all(self) -> dict[str, str]:
+        """The variables for clients of S3, Google Cloud Storage and Azure."""
+        return self.variables | {
+            "GOOGLE_BASE_URL": self.url,
+            "GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(NO_OAUTH),
+            "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": "Y2FuYXJ5LW9mLWF6dXJl",
+            "AZURE_STORAGE_ENDPOINT": f"{self.url}/{ACCOUNT}",
+        }
+
 
 class Handler(BaseHTTPRequestHandler):
     """One connection of a client."""
@@ -85,9 +103,22 @@ class Handler(BaseHTTPRequestHandler):
         """Answer without a body."""
         self.answer()
 
+    def do_PUT(self) -> None:
+        """Keep an object."""
+        self.answer()
+
+    def do_POST(self) -> None:
+        """Delete objects."""
+        self.answer()
+
+    def do_DELETE(self) -> None:
+        """Delete an object."""
+        self.answer()
+
     def answer(self) -> None:
         """Answer as the storage does, or as its trouble says."""
         server, url = self.server, urlsplit(self.path)
+        self.content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         server.asked.append(f"{self.command} {url.path} {self.headers.get('Range', '')}".rstrip())
         while server.is_silent:
             time.sleep(0.05)
@@ -107,6 +138,13 @@ class Handler(BaseHTTPRequestHandler):
         objects = self.server.buckets.get(bucket)
         if objects is None:
             self.say_error(404, "NoSuchBucket")
+        elif self.command == "PUT":
+            self.keep(objects, key)
+        elif self.command == "DELETE":
+            objects.pop(key, None)
+            self.say(b"", status=204)
+        elif self.command == "POST":
+            self.delete_many(objects, bucket)
         elif not key and query.get("comp") == "list":
             self.say_azure_list(objects, query)
         elif not key:
@@ -132,6 +170,38 @@ class Handler(BaseHTTPRequestHandler):
         part = content[start : end + 1]
         headers["Content-Range"] = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
         self.say(part, status=206, headers=headers)
+
+    def keep(self, objects: dict[str, bytes], key: str) -> None:
+        """Keep an object, unless it may only be made and is there."""
+        is_new = (
+            "*" in (self.headers.get("If-None-Match") or "") or self.headers.get("x-goog-if-generation-match") == "0"
+        )
+        if is_new and key in objects:
+            is_azure = self.headers.get("x-ms-blob-type") is not None
+            self.say_error(409 if is_azure else 412, "BlobAlreadyExists" if is_azure else "PreconditionFailed")
+            return
+        objects[key] = self.content
+        if self.server.loses_answers:
+            self.server.loses_answers -= 1
+            self.close_connection = True
+            return
+        self.say(b"", status=201, headers={"ETag": etag(self.content), "Last-Modified": _DATE})
+
+    def delete_many(self, objects: dict[str, bytes], bucket: str) -> None:
+        """Delete what a batch of Azure or a list of S3 names, whether it is there or not."""
+        if boundary := self.headers.get_boundary():
+            for path in re.findall(rb"DELETE (\S+) HTTP", self.content):
+                objects.pop(unquote(path.decode()).partition(f"/{bucket}/")[2], None)
+            numbers = re.findall(rb"Content-ID: (\d+)", self.content)
+            parts = (f"--{boundary}\r\nContent-ID: {int(n)}\r\n\r\nHTTP/1.1 202 Accepted\r\n\r\n\r\n" for n in numbers)
+            body = f"{''.join(parts)}--{boundary}--\r\n".encode()
+            self.say(body, status=202, headers={"Content-Type": f"multipart/mixed; boundary={boundary}"})
+            return
+        keys = re.findall(rb"<Key>([^<]+)</Key>", self.content)
+        for key in keys:
+            objects.pop(unescape(key.decode()), None)
+        deleted = "".join(f"<Deleted><Key>{key.decode()}</Key></Deleted>" for key in keys)
+        self.say(f"<DeleteResult>{deleted}</DeleteResult>".encode())
 
     def say_list(self, objects: dict[str, bytes], query: dict[str, str]) -> None:
         """Send a page of a list, as S3 does (ListObjectsV2)."""
@@ -208,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
         }.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "GET":
+        if self.command == "HEAD":
             return
         while self.server.stalls and status == 206:
             time.sleep(0.05)

@@ -1,7 +1,7 @@
 """FeedbackRow: a label that came back, as a server writes it and `prepare` reads it: one JSON object a line, in files `DAY-RANDOM.jsonl`.
 
 A file has the rows of one day (UTC, by the time of the feedback) and of one process, and is only appended to. A last line without its end was cut
-by a crash, and is no row. Files of all processes and revisions of a deployment lie in one folder.
+by a crash, and is no row. Files of all processes and revisions of a deployment lie in one folder. In a bucket each file is an object, which never changes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from tuneloop_api.wire.model import MessageModel
 FOLDER = "feedback"
 """Above the folders of deployments on a claim."""
 SHARD_SUFFIX = ".jsonl"
+MOST_SHARDS = 200_000
+"""Objects of a deployment in a bucket, at most. Ten servers make fewer in 90 days: one in ten minutes each."""
 
 FeedbackSource = Literal["client", "audit"]
 """Who chose that this prediction gets a label: a client, for any reason, or a random draw."""
@@ -45,5 +47,5 @@ class FeedbackRow(MessageModel):
 
 
 def deployment_folder(name: str, *, sub_path: str | None) -> str:
-    """Return the folder of a deployment's rows, from the root of the claim. sub_path: `feedback.storage.subPath`."""
+    """Return the folder of a deployment's rows, from the root of the claim or the bucket. sub_path: the folder above it, of `feedback.storage`."""
     return "/".join([*([sub_path.strip("/")] if sub_path else []), FOLDER, name])

@@ -27,7 +27,7 @@ class Paths(MessageModel):
     claims: dict[str, str]
     """Mount path of each claim: `pvc://CLAIM/PATH` is `claims[CLAIM]/PATH`."""
     feedback: dict[str, str] | None = None
-    """Folder of the rows of feedback of each ModelDeployment that a source names; None: no source does. Only for `prepare`."""
+    """Folder of the rows of feedback of each ModelDeployment that a source names, or their address in a bucket; None: no source does. Only for `prepare`."""
     datasets: str
     """Prepared data, one folder per digest."""
     models: str

@@ -15,6 +15,8 @@ SERVER_PORT = 8080
 METRICS_PORT = 8081
 MOST_BODY_BYTES = 1024 * 1024
 """Of a request to our own server."""
+UPLOAD_SECONDS = 20
+"""For a server that ends to bring its last rows of feedback to a bucket, beyond the time for requests in flight."""
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
 """Where the kubelet looks for the last words of a container."""
 
@@ -48,8 +50,10 @@ class ServedAdapter(MessageModel):
 class FeedbackStore(MessageModel):
     """Where and how the server keeps rows of feedback (`FeedbackRow`)."""
 
-    folder: str
-    """Of this deployment, on a claim that the server may write to; it need not be there."""
+    folder: str | None = None
+    """Of this deployment, on a claim that the server may write to; it need not be there. None: rows go to `bucket`."""
+    bucket: str | None = None
+    """Address in object storage, such as `s3://labels/feedback/reviews`, below which the server makes an object of each file of rows; None: rows go to `folder`."""
     text_rate: float = 1.0
     """Part of the predictions whose text may be kept, by a random draw; 1: all."""
     redact: bool = True

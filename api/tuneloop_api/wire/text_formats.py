@@ -83,6 +83,11 @@ FILES_URI = TextFormat(
     allowed=f"must be pvc://CLAIM/PATH or, in local mode only, file:///PATH; {_PATH_WORDS}",
     example="pvc://models/reviews.csv",
 )
+BUCKET_URI = TextFormat(
+    pattern=f"^(s3|gs|az)://{_BUCKET}{_PARTS}$",
+    allowed=f"must be {_OBJECT_WORDS}; {_PATH_WORDS}",
+    example="s3://labels/team-a",
+)
 DATA_URI = TextFormat(
     pattern=f"^({_FILES_OR_OBJECTS}|feedback://[a-z]([-a-z0-9]{{0,34}}[a-z0-9])?)$",
     allowed=f"must be pvc://CLAIM/PATH, {_OBJECT_WORDS}, feedback://DEPLOYMENT or, in local mode only, file:///PATH; {_PATH_WORDS}",

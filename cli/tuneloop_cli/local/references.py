@@ -66,6 +66,10 @@ def _references(spec: Mapping[str, Any]) -> Iterator[Reference]:
         place = object_path(str(block.get("uri")))
         for name in (HUB_TOKEN,) if place is None else CREDENTIALS[place.scheme].required:
             yield Reference(field=f"{field}.secretRef", variable=name, is_optional=False)
+    storage = (spec.get("feedback") or {}).get("storage") or {}
+    if storage.get("secretRef") and (place := object_path(str(storage.get("uri")))):
+        for name in CREDENTIALS[place.scheme].required:
+            yield Reference(field="spec.feedback.storage.secretRef", variable=name, is_optional=False)
     if api_keys.needs_keys(spec):
         yield Reference(field=api_keys.FIELD, variable=api_keys.VARIABLE, is_optional=False)
     for number, variable in enumerate(spec.get("env") or ()):

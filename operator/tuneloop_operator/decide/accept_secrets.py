@@ -1,4 +1,4 @@
-"""Whether the Secrets that a FineTuneJob names for its model and sources can be given to one pod, each variable with one value. Pure."""
+"""Whether the Secrets that open buckets and the hub can be given to one pod, each variable with one value. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from tuneloop_api.wire.uris import object_path
 from tuneloop_operator.decide.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from tuneloop_api.v1alpha1 import FineTuneJobSpec
+    from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
+    from tuneloop_api.v1alpha1.pods import PodOptions
 
 
 def secret_refusals(spec: FineTuneJobSpec) -> Iterator[Refusal]:
@@ -23,14 +24,29 @@ def secret_refusals(spec: FineTuneJobSpec) -> Iterator[Refusal]:
         for field, uri, _ in spec.addresses_with_secrets
         for name in _credentials_of(uri)
     }
-    for number, variable in enumerate(spec.env or ()):
+    yield from _given_twice(
+        spec, fields, to="prepare", example="alone, so that no other stage gets what the Secret holds"
+    )
+
+
+def server_secret_refusals(spec: ModelDeploymentSpec) -> Iterator[Refusal]:
+    """Yield the variables that would have two values in a server that writes feedback to a bucket."""
+    storage = spec.feedback.storage if spec.feedback else None
+    if storage is not None and storage.uri is not None and storage.secret_ref is not None:
+        fields = dict.fromkeys(_credentials_of(storage.uri), "feedback.storage")
+        yield from _given_twice(spec, fields, to="servers", example="alone")
+
+
+def _given_twice(options: PodOptions, fields: Mapping[str, str], *, to: str, example: str) -> Iterator[Refusal]:
+    """Yield the variables of `env` that a Secret gives, too. fields: with that Secret, by variable."""
+    for number, variable in enumerate(options.env or ()):
         if field := fields.get(variable.name):
             yield Refusal(
                 reason="InvalidVariable",
                 field=f"spec.env[{number}].name",
                 given=repr(variable.name),
-                allowed=f"{field}.secretRef gives prepare this variable; leave one of the two out",
-                example=f"{field}.secretRef alone, so that no other stage gets what the Secret holds",
+                allowed=f"{field}.secretRef gives {to} this variable; leave one of the two out",
+                example=f"{field}.secretRef {example}",
             )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_api.wire.uris import feedback_deployment
 from tuneloop_operator.decide.refusal import Refusal
-from tuneloop_operator.desired.model_deployment.feedback import rows_place
+from tuneloop_operator.desired.model_deployment.feedback import rows_place, rows_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Deployments = Mapping[str, ModelDeployment | str]
     """ModelDeployments by name; for one that cannot be read the reason. One that does not exist is absent."""
 
+FEEDBACK_SECRETS = "feedbackSecrets"
+"""Key of `status.resolved`: the Secret that opens the buckets of that feedback for each kind of object storage, by scheme. Chosen with the addresses."""
 FEEDBACK = "feedback"
 """Key of `status.resolved`: where the rows of each ModelDeployment are whose feedback the job reads. Chosen when the job begins."""
 
@@ -35,10 +37,19 @@ def feedback_places(deployments: Deployments) -> dict[str, str]:
     return {name: place.uri for name, place in places.items() if place is not None}
 
 
+def feedback_secrets(deployments: Deployments) -> dict[str, str]:
+    """Return the Secret that opens the buckets of feedback for each kind of object storage, by scheme; of several the first, which acceptance refuses."""
+    found: dict[str, str] = {}
+    for deployment in deployments.values():
+        found = (rows_secrets(deployment) if isinstance(deployment, ModelDeployment) else {}) | found
+    return found
+
+
 def feedback_refusals(
     spec: FineTuneJobSpec, *, places: Mapping[str, str], deployments: Deployments
 ) -> Iterator[Refusal]:
-    """Yield the sources of feedback that is not kept."""
+    """Yield the sources of feedback that is not kept, or whose bucket is opened by another Secret than others that the job reads."""
+    yield from _two_secrets(spec, deployments)
     for field, source in spec.sources:
         name = feedback_deployment(source.uri)
         if name is not None and name not in places:
@@ -49,6 +60,22 @@ def feedback_refusals(
                 allowed=_why(deployments.get(name), name),
                 example="feedback: {storeInputs: all, storage: {claim: feedback}}",
             )
+
+
+def _two_secrets(spec: FineTuneJobSpec, deployments: Deployments) -> Iterator[Refusal]:
+    """Yield each source of feedback that would give a variable of `prepare` a second value."""
+    chosen = spec.bucket_secrets
+    for field, source in spec.sources:
+        found = deployments.get(feedback_deployment(source.uri) or "")
+        for scheme, secret in rows_secrets(found).items() if isinstance(found, ModelDeployment) else ():
+            if chosen.setdefault(scheme, secret) != secret:
+                yield Refusal(
+                    reason="TwoSecrets",
+                    field=f"{field}.uri",
+                    given=f"{source.uri}, whose bucket the Secret {secret!r} opens",
+                    allowed=f"one Secret for all {scheme} addresses of a job and of the feedback that it reads; another one is {chosen[scheme]!r}",
+                    example=f"feedback.storage.secretRef: {{name: {chosen[scheme]}}}",
+                )
 
 
 def _why(found: ModelDeployment | str | None, name: str) -> str:

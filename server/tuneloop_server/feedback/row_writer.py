@@ -11,8 +11,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
 from tuneloop_api.contract.personal_data import mask_personal_data
 from tuneloop_api.wire.model import changed
 
@@ -21,12 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tuneloop_api.contract.feedback_row import FeedbackRow
+    from tuneloop_server.feedback.row_metrics import RowMetrics
     from tuneloop_server.feedback.shards import Shards
-    from tuneloop_server.monitoring import Monitoring
+    from tuneloop_server.feedback.uploads import Uploads
 
 SYNC_SECONDS = 1.0
 """Rows of so long are written and synced together: a server that is killed loses the feedback of its last second at most."""
 RETRY_SECONDS = 5.0
+IDLE_SECONDS = 30.0
+"""So long no row has to come until a file is closed that has grown for its time."""
 CLEANING_SECONDS = 3600.0
 MOST_WAITING_BYTES = 16 * 1024 * 1024
 _ROW_BYTES = 1024
@@ -53,11 +54,14 @@ class RowWriter:
         *,
         folder: Path,
         redacts: bool,
-        monitoring: Monitoring,
+        metrics: RowMetrics,
+        uploads: Uploads | None = None,
         most_bytes: int = MOST_WAITING_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """folder: for messages. redacts: whether personal data is masked. clock: seconds since 1970."""
+        """folder: for messages. redacts: whether personal data is masked. uploads: sends the files to a bucket, from a folder where they do not stay; None: they
+        stay. clock: seconds since 1970.
+        """
         self._shards = shards
         self._folder = folder
         self._redacts = redacts
@@ -69,35 +73,23 @@ class RowWriter:
         self._is_closing = False
         self._problem = ""
         self._thread = threading.Thread(target=self._run, name="feedback-rows", daemon=True)
-        names = tuple(monitoring.constant)
-        rows = Counter(
-            "tuneloop_feedback_rows",
-            "Rows of feedback that were written, or could not be.",
-            (*names, "outcome"),
-            registry=monitoring.registry,
-        )
-        self._written, self._lost = (
-            rows.labels(**monitoring.constant, outcome=outcome) for outcome in ("written", "lost")
-        )
-        failures = Counter(
-            "tuneloop_feedback_write_failures",
-            "Attempts to write rows that failed; the rows wait.",
-            names,
-            registry=monitoring.registry,
-        )
-        self._failures = failures.labels(**monitoring.constant)
+        self._metrics = metrics
+        self._uploads = uploads
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
+        if self._uploads is not None:
+            self._uploads.start()
 
     def put(self, row: FeedbackRow) -> None:
         """Take a row. If too much waits, the row is lost, and counted as lost."""
         size = _ROW_BYTES + 2 * sys.getsizeof(row.text)
         with self._changed:
             if self._bytes + size > self._most_bytes:
-                self._lost.inc()
+                self._metrics.refused()
                 return
+            self._metrics.waits(1)
             self._rows.append(_Waiting(row, size))
             self._bytes += size
             self._changed.notify()
@@ -117,7 +109,8 @@ class RowWriter:
             for found in waiting:
                 self._rows.popleft()
                 self._bytes -= found.size
-        self._written.inc(len(waiting))
+        if self._uploads is None:
+            self._metrics.written(len(waiting))
         if self._problem:
             _log.info("%s: can be written again", self._folder)
             self._problem = ""
@@ -131,6 +124,8 @@ class RowWriter:
         self._thread.join(_CLOSING_SECONDS)
         if self._thread.is_alive() or self._rows:
             _log.warning("%s: %d rows of feedback are lost with this process", self._folder, len(self._rows))
+        if self._uploads is not None:
+            self._uploads.close()
 
     def _run(self) -> None:
         cleaned: float | None = None
@@ -139,7 +134,8 @@ class RowWriter:
                 cleaned = time.monotonic()
                 self._clean()
             with self._changed:
-                self._changed.wait_for(lambda: self._rows or self._is_closing, timeout=CLEANING_SECONDS)
+                self._changed.wait_for(lambda: self._rows or self._is_closing, timeout=IDLE_SECONDS)
+            self._shards.close_old()
             pause = SYNC_SECONDS if self.flush() else RETRY_SECONDS
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closing, timeout=pause)
@@ -156,7 +152,7 @@ class RowWriter:
             self._failed(f"old files cannot be removed ({error.strerror})")
 
     def _failed(self, problem: str) -> None:
-        self._failures.inc()
+        self._metrics.failed()
         if problem != self._problem:
             _log.warning("%s: %s", self._folder, problem)
         self._problem = problem

@@ -1,11 +1,16 @@
-"""The files of rows that one process writes, and what it removes of all: append-only, whole lines, a file for each day and each 64 MiB."""
+"""The files of rows that one process writes, and what it removes of all: append-only, whole lines, a file for each day and each 64 MiB.
+
+Of files that grow for a limited time, the one that may still grow is locked by its process (`flock`). The lock ends with the process, whatever ends that.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +21,7 @@ from tuneloop_api.contract.feedback_row import SHARD_SUFFIX
 from tuneloop_server.feedback.cohorts import DAY_SECONDS, day_of, written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 MOST_SHARD_BYTES = 64 * 1024 * 1024
@@ -33,6 +38,8 @@ class _Shard:
     path: Path
     descriptor: int
     day: int
+    opened: float
+    """Of the clock that `Shards` has."""
     size: int = 0
     """Bytes of whole lines that are on disk."""
 
@@ -40,11 +47,25 @@ class _Shard:
 class Shards:
     """The rows of a deployment in a folder, as one process writes them. Not for several threads."""
 
-    def __init__(self, folder: Path, *, retention_seconds: int, most_bytes: int = MOST_SHARD_BYTES) -> None:
-        """The folder is made at the first write."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        retention_seconds: int,
+        most_bytes: int = MOST_SHARD_BYTES,
+        most_seconds: float | None = None,
+        most_bytes_of_all: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """The folder is made at the first write. most_seconds: time for which a file grows; None: its day. most_bytes_of_all: of the
+        files of the folder, beyond which no new one is begun; None: any number. clock: in seconds.
+        """
         self._folder = folder
         self._retention_seconds = retention_seconds
         self._most_bytes = most_bytes
+        self._most_seconds = most_seconds
+        self._most_bytes_of_all = most_bytes_of_all
+        self._clock = clock
         self._open: _Shard | None = None
 
     def write(self, lines: Iterable[tuple[float, bytes]]) -> None:
@@ -57,8 +78,7 @@ class Shards:
 
         Raises OSError if a file cannot be removed; the others are.
         """
-        kept_from = now - self._retention_seconds - _CLOCKS_DIFFER_SECONDS
-        old = [path for day, path in self._shards() if (day + 1) * DAY_SECONDS < kept_from]
+        old = [path for day, path in self._shards() if is_over(day, retention_seconds=self._retention_seconds, now=now)]
         failures = []
         for path in old:
             try:
@@ -68,6 +88,12 @@ class Shards:
         if failures:
             raise failures[0]
         return len(old)
+
+    def close_old(self) -> None:
+        """Close the open file if it has grown for its time: from then on it stays as it is."""
+        shard, most = self._open, self._most_seconds
+        if shard is not None and most is not None and self._clock() - shard.opened >= most:
+            self.close()
 
     def close(self) -> None:
         """Close the open file. What was written is synced already."""
@@ -89,6 +115,7 @@ class Shards:
 
     def _shard(self, day: int, more: int) -> _Shard:
         """Return the file for so many more bytes of a day."""
+        self.close_old()
         shard = self._open
         if shard is not None and (shard.day != day or (shard.size and shard.size + more > self._most_bytes)):
             self.close()
@@ -98,11 +125,16 @@ class Shards:
 
     def _new(self, day: int) -> _Shard:
         self._refuse_link()
+        most = self._most_bytes_of_all
+        if most is not None and sum(path.stat().st_size for _, path in self._shards()) >= most:
+            raise OSError(errno.ENOSPC, f"{most / 2**20:.0f} MiB wait here already", str(self._folder))
         self._folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         path = self._folder / f"{written(day)}-{secrets.token_hex(_RANDOM_BYTES)}{SHARD_SUFFIX}"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
-        shard = _Shard(path=path, descriptor=descriptor, day=day)
+        shard = _Shard(path=path, descriptor=descriptor, day=day, opened=self._clock())
         try:
+            if self._most_seconds is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             _sync_folder(self._folder)
         except OSError:
             self._give_up(shard)
@@ -131,9 +163,22 @@ class Shards:
         if not self._folder.is_dir():
             return
         for path in sorted(self._folder.glob(f"*{SHARD_SUFFIX}")):
-            if name := _NAME.fullmatch(path.name):
-                with suppress(ValueError):  # there is no such day
-                    yield (date.fromisoformat(name[1]) - _EPOCH).days, path
+            if (day := day_of_name(path.name)) is not None:
+                yield day, path
+
+
+def day_of_name(name: str) -> int | None:
+    """Return the day of a file of rows, in days since 1970; None for another file."""
+    found = _NAME.fullmatch(name)
+    try:
+        return None if found is None else (date.fromisoformat(found[1]) - _EPOCH).days
+    except ValueError:  # there is no such day
+        return None
+
+
+def is_over(day: int, *, retention_seconds: int, now: float) -> bool:
+    """Whether the rows of a day are no longer kept. day: in days since 1970. now: seconds since 1970."""
+    return (day + 1) * DAY_SECONDS < now - retention_seconds - _CLOCKS_DIFFER_SECONDS
 
 
 def _sync_folder(folder: Path) -> None:

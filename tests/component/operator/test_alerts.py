@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from alert_cases import ALERTS, CASES, FILE, GROUPS, REVISION, Case, Given, blocked, failed, invalid, texts
+from alert_cases import ALERTS, CASES, FILE, GROUPS, REVISION, Case, Given, blocked, collected, failed, invalid, texts
 from metrics_page import ROOT, rows, without_part
 from rule_series import BY_NAME, OF, check_rules, written
 
@@ -52,6 +52,13 @@ def test_a_block_that_a_person_must_end_is_an_alert_without_a_run(reason, tmp_pa
         files=[FILE],
         every=case.step,
     )
+
+
+def test_rows_that_wait_for_half_an_hour_while_none_is_written_are_an_alert(tmp_path):
+    """A bucket that never answers makes fewer failures than a disk that is full."""
+    name = "TuneloopFeedbackNotWritten"
+    given = collected(waiting="3x60", written="5x60")
+    check_rules(tmp_path, firing(name, given, CASES[name], [CASES[name].labels]), files=[FILE], every=CASES[name].step)
 
 
 def test_a_failed_job_is_an_alert_for_a_day(tmp_path):

@@ -112,6 +112,12 @@ BROKEN_RULES = [
     (ModelDeployment, {"feedback": {"labelDelay": "0s"}}, "spec.feedback.labelDelay: Invalid value: must be longer than 0s"),
     (ModelDeployment, {"feedback": {"storeInputs": "all", "storage": {"claim": "a"}, "retention": "0s"}}, "spec.feedback.retention: Invalid value: must be longer than 0s"),
     *((ModelDeployment, {"feedback": {"storeInputs": kept}}, "spec.feedback.storage: Invalid value: must be given with storeInputs: sample and all") for kept in ("sample", "all")),
+    *((ModelDeployment, {"feedback": {"storeInputs": "all", "storage": given}}, f"spec.feedback.storage{field}: {why}") for given, field, why in (
+        ({}, "", "Invalid value: exactly one of claim and uri must be given"),
+        ({"claim": "a", "uri": "s3://labels/a"}, "", "Invalid value: exactly one of claim and uri must be given"),
+        ({"uri": "s3://labels/a", "subPath": "b"}, ".subPath", "Forbidden: applies only to claim"),
+        ({"claim": "a", "secretRef": {"name": "b"}}, ".secretRef", "Forbidden: applies only to uri"),
+    )),
     (ModelDeployment, {"feedback": {"storeInputs": "all", "storage": {"claim": "a"}, "sampleRate": 0.5}}, "spec.feedback.sampleRate: Forbidden: applies only to storeInputs: sample"),
     *((ModelDeployment, {"feedback": given | {"storeInputs": "none"}}, f"spec.feedback.{name}: Forbidden: applies only to storeInputs: sample and all") for given in ({"redact": False}, {"retention": "1d"}, {"storage": {"claim": "a"}}) for name in given),
     (ModelDeployment, {"feedback": {}, "image": "a", "runtime": {"type": "Custom"}}, "spec.feedback: Forbidden: applies only to runtime.type: Builtin"),
@@ -191,6 +197,7 @@ BROKEN_RULES = [
         ({"training": {"labelSmoothing": 0.1}}, "training.labelSmoothing", "cannot be combined with taskOptions.problemType: multi-label"),
         ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify", "cannot be combined with taskOptions.problemType: multi-label"),
         ({"data": {"train": [TRAIN | {"labelRule": {"above": 0, "names": ["a", "b"]}}]}}, "data", "cannot be combined with taskOptions.problemType: multi-label"),
+        ({"evaluation": {"compareWith": {"uri": "pvc://models/served", "recent": [TRAIN | {"labelRule": {"above": 0, "names": ["a", "b"]}}]}}}, "evaluation.compareWith.recent", "cannot be combined with taskOptions.problemType: multi-label"),
     )),
     *((FineTuneJob, {"taskOptions": {"problemType": "regression"}} | given, f"spec.{field}: Forbidden: {why}") for given, field, why in (
         ({"training": {"bestMetric": "accuracy"}}, "training.bestMetric", "must be a metric of the problem type"),

@@ -39,6 +39,14 @@ NEEDS: dict[str, Node] = {
     "spec.feedback.storage": {"spec.feedback.storeInputs": "all"},
     "spec.feedback.storage.claim": {"spec.feedback.storeInputs": "all"},
     "spec.feedback.storage.subPath": {"spec.feedback.storeInputs": "all", "spec.feedback.storage.claim": "a"},
+    "spec.feedback.storage.uri": {"spec.feedback.storeInputs": "all"},
+    **{
+        f"spec.feedback.storage.secretRef{field}": {
+            "spec.feedback.storeInputs": "all",
+            "spec.feedback.storage.uri": "s3://labels/a",
+        }
+        for field in ("", ".name")
+    },
     "spec.model.revision": {"spec.model.uri": "hf://a/b"},
     "spec.model.secretRef": {"spec.model.uri": "hf://a/b"},
     "spec.env[0].secretKeyRef.name": {"spec.env[0].secretKeyRef.key": "a"},

@@ -96,6 +96,11 @@ SPECS: list[tuple[Given, list[str]]] = [
         (SEVERAL | {"data": {"train": [READ]} | {name: [READ, RULED]}}, ["data"])
         for name in ("train", "validation", "test")
     ),
+    (SEVERAL | {"evaluation": {"compareWith": COMPARED["evaluation"]["compareWith"] | {"recent": [READ]}}}, []),
+    (
+        SEVERAL | {"evaluation": {"compareWith": COMPARED["evaluation"]["compareWith"] | {"recent": [READ, RULED]}}},
+        ["evaluation.compareWith.recent"],
+    ),
     (NUMBERS, []),
     (NUMBERS | TOKENS, ["taskOptions.problemType"]),
     *(

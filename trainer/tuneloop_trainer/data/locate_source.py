@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuneloop_api.wire.uris import OBJECT_SCHEMES, feedback_deployment
+from tuneloop_api.objects.storage import ALL_TRIES, FEW_TRIES
+from tuneloop_api.wire.uris import OBJECT_SCHEMES, feedback_deployment, object_path
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.feedback.snapshot import snapshot_of
 from tuneloop_trainer.locate import DataFile, files_at, files_of
 from tuneloop_trainer.objects.snapshot import snapshot_of_objects
-from tuneloop_trainer.objects.storage import ALL_TRIES, FEW_TRIES
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.data_settings import SourceSettings
@@ -33,16 +33,16 @@ def located(
 
     Raises ConfigError or DataError: what is wrong with the source, and where.
     """
+    tries = FEW_TRIES if is_awaited else ALL_TRIES
     if source.uri.startswith(OBJECT_SCHEMES):
-        tries = FEW_TRIES if is_awaited else ALL_TRIES
         return _in_bucket(source, split=split, field=field, config=config, snapshots=snapshots, tries=tries)
     deployment = feedback_deployment(source.uri)
     if deployment is None:
         files = files_of(source, claims=config.paths.claims, field=field)
         return LocatedSource(field=field, split=split, settings=source, files=files)
-    folder = (config.paths.feedback or {}).get(deployment)
+    rows = (config.paths.feedback or {}).get(deployment)
     snapshot = snapshot_of(
-        None if folder is None else Path(folder),
+        None if rows is None else object_path(rows) or Path(rows),
         uri=source.uri,
         field=field,
         split=split,
@@ -50,6 +50,7 @@ def located(
         window=source.window,
         snapshots=snapshots,
         run=_run_of(config),
+        tries=tries,
     )
     file = DataFile(path=snapshot.path, format="jsonl", name=source.uri)
     return LocatedSource(field=field, split=split, settings=source, files=[file], feedback=snapshot.facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
+from tuneloop_api.objects.storage import ALL_TRIES, ObjectChangedError, Storage, StorageRefusedError
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import object_path
 from tuneloop_trainer.errors import ModelAccessError
@@ -12,7 +13,6 @@ from tuneloop_trainer.models.files import MODEL_FILES, check_files
 from tuneloop_trainer.objects.fetch import fetch
 from tuneloop_trainer.objects.listing import MOST_OBJECTS, ListingError, listed
 from tuneloop_trainer.objects.snapshot import changed_meanwhile, refused
-from tuneloop_trainer.objects.storage import ALL_TRIES, ObjectChangedError, Storage, StorageRefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path

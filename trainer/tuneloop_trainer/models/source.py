@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tuneloop_api.objects import storage
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import HUB_SCHEME, OBJECT_SCHEMES
 from tuneloop_trainer.contained import lies_in, root_of
@@ -23,7 +24,6 @@ from tuneloop_trainer.models.files import (
     tokenizer_files,
 )
 from tuneloop_trainer.models.tokenizer import load_tokenizer
-from tuneloop_trainer.objects import storage
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.run_config import Paths

@@ -1,1 +1,1 @@
-"""Object storage: what lies in a bucket becomes files on the claim, and nothing else reads a bucket."""
+"""Object storage: what lies in a bucket becomes files on the claim, by the door of `tuneloop_api.objects`."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tuneloop_api.objects.storage import RemoteObject, Storage
     from tuneloop_trainer.objects.listing import ListedObject
-    from tuneloop_trainer.objects.storage import RemoteObject, Storage
 
 LOG = logging.getLogger(__name__)
 PIECE_BYTES = 8 * 1024 * 1024
@@ -37,7 +37,8 @@ def fetch(objects: Sequence[ListedObject], storage: Storage, *, folder: Path, dr
         make_folder(draft.parent)
         replace_durably(about, content)
     make_folder(draft)
-    _require_room(objects, draft)
+    there = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+    require_room(sum(item.found.size for item in objects) - there, draft)
     progress = _progress(objects)
     for item in objects:
         _fetch_object(item.found, storage, path=draft / item.name, progress=progress)
@@ -76,12 +77,12 @@ def _whole_pieces(size: int) -> int:
     return max(0, size - 1) // PIECE_BYTES * PIECE_BYTES
 
 
-def _require_room(objects: Sequence[ListedObject], draft: Path) -> None:
-    there = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
-    needed, free = sum(item.found.size for item in objects) - there, shutil.disk_usage(draft).free
+def require_room(needed: int, folder: Path) -> None:
+    """Raise StorageError if a folder has no room for so many bytes."""
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
-            f"{draft.parent}: {needed / 2**20:,.0f} MiB are to be fetched, {free / 2**20:,.0f} MiB are free",
+            f"{folder.parent}: {needed / 2**20:,.0f} MiB are to be fetched, {free / 2**20:,.0f} MiB are free",
             hint="delete what is no longer needed (datasets/, models/, folders of old jobs), or give the claim more",
         )
 

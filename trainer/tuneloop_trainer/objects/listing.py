@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tuneloop_trainer.objects.storage import RemoteObject
+    from tuneloop_api.objects.storage import RemoteObject
 
 MOST_OBJECTS = 10_000
 """Below one address. What is more is a bucket's whole content, named by mistake."""

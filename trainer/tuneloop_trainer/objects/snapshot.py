@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_api.objects.storage import ALL_TRIES, ObjectChangedError, Storage, StorageRefusedError
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.uris import object_path
 from tuneloop_trainer.durable import file_sha256, make_folder, replace_durably
@@ -13,7 +14,6 @@ from tuneloop_trainer.errors import ConfigError, DataError, StorageError
 from tuneloop_trainer.locate import ALLOWED, FORMATS, without_read_mes
 from tuneloop_trainer.objects.fetch import fetch
 from tuneloop_trainer.objects.listing import MOST_OBJECTS, ListedObject, ListingError, listed
-from tuneloop_trainer.objects.storage import ALL_TRIES, ObjectChangedError, Storage, StorageRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

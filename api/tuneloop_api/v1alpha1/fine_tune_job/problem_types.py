@@ -37,8 +37,20 @@ def problem_type_rules() -> tuple[Rule, ...]:
             stratify="a number is no class to stratify by",
             rule="a labelRule makes a class of the number that is to be learned",
         ),
+        _without(
+            "evaluation.compareWith.recent",
+            given="has(self.evaluation) && self.evaluation.?compareWith.?recent.orValue([]).exists(source, has(source.labelRule))",
+            holds=lambda spec: not _has_recent_label_rules(spec),
+            why="a labelRule makes one of two labels of a number",
+            problem="multi-label",
+        ),
         *_number_rules(),
     )
+
+
+def _has_recent_label_rules(spec: SpecWithTask) -> bool:
+    beside = spec.evaluation.compare_with if spec.evaluation else None
+    return any(source.label_rule is not None for source in (beside and beside.recent) or ())
 
 
 def _problem_type(spec: SpecWithTask) -> str:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tuneloop_api.v1alpha1.common import Duration, Name, positive_duration
+from tuneloop_api.v1alpha1.fine_tune_job.secret_reference import SecretReference
 from tuneloop_api.wire.model import SpecModel
-from tuneloop_api.wire.rules import Rule, applies_only
-from tuneloop_api.wire.text_formats import SUB_PATH
+from tuneloop_api.wire.rules import Rule, applies_only, exactly_one
+from tuneloop_api.wire.text_formats import BUCKET_URI, SUB_PATH
 
 DEFAULT_LABEL_DELAY = "1d"
 DEFAULT_SAMPLE_RATE = 0.05
@@ -20,12 +21,38 @@ _KEEPS_CEL = "self.?storeInputs.orValue('none') != 'none'"
 
 
 class FeedbackStorage(SpecModel):
-    """Where rows of feedback are kept."""
+    """Where rows of feedback are kept: exactly one of `claim` and `uri`."""
 
-    claim: Name
-    """PersistentVolumeClaim of this namespace that the servers write to, best one of its own. Servers on several nodes need one that can be mounted ReadWriteMany. For example `feedback`."""
+    claim: Name | None = None
+    """PersistentVolumeClaim of this namespace that the servers write to, best one of its own. Servers on several nodes need one that can be mounted ReadWriteMany. Not together with
+    `uri`. For example `feedback`."""
     sub_path: Annotated[str, SUB_PATH.text(most=256)] | None = None
-    """Folder inside the claim under which everything is kept; it is made if it is not there. No part of it may be `.` or `..`. Default: the claim's root. For example `team-a`."""
+    """Folder inside the claim under which everything is kept; it is made if it is not there. No part of it may be `.` or `..`. Applies only to `claim`. Default: the claim's root.
+    For example `team-a`."""
+    uri: Annotated[str, BUCKET_URI.text(most=1024)] | None = None
+    """Folder in object storage under which everything is kept: `s3://BUCKET/PATH`, `gs://BUCKET/PATH` or `az://CONTAINER/PATH`. Not together with `claim`. For example
+    `s3://labels/team-a`."""
+    secret_ref: SecretReference | None = None
+    """Secret with the credentials of the bucket, by the names of variables, such as `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. The servers get them, and `prepare` of the jobs
+    that read the feedback. Applies only to `uri`. Default: the workload identity of the pods. For example `{name: labels-bucket}`."""
+
+    rules = (
+        exactly_one("claim", "uri"),
+        applies_only(
+            "sub_path",
+            to="claim",
+            hint="the path of uri is the folder",
+            cel="has(self.claim)",
+            holds=lambda storage: storage.claim is not None,
+        ),
+        applies_only(
+            "secret_ref",
+            to="uri",
+            hint="a claim needs no credentials",
+            cel="has(self.uri)",
+            holds=lambda storage: storage.uri is not None,
+        ),
+    )
 
 
 class FeedbackOptions(SpecModel):
@@ -48,7 +75,7 @@ class FeedbackOptions(SpecModel):
     """How long rows are kept; the files of a day are removed once the day has been over for so long. Whole numbers with the units d, h, m, s, longer than 0s. Default: 90d.
     For example `30d`."""
     storage: FeedbackStorage | None = None
-    """Where rows are kept; needed with `storeInputs: sample` and `all`. For example `{claim: feedback}`."""
+    """Where rows are kept, a claim or a bucket; needed with `storeInputs: sample` and `all`. For example `{claim: feedback}`."""
 
     @property
     def keeps_rows(self) -> bool:

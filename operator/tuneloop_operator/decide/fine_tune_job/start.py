@@ -9,7 +9,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import Child, Children, FineTune
 from tuneloop_api.wire.model import changed
 from tuneloop_operator.decide.base_model import BASE_MODEL, base_model_of, with_base_model
 from tuneloop_operator.decide.decision import Decision, Deletion
-from tuneloop_operator.decide.feedback_sources import FEEDBACK, places_of
+from tuneloop_operator.decide.feedback_sources import FEEDBACK, FEEDBACK_SECRETS, feedback_secrets, places_of
 from tuneloop_operator.decide.fine_tune_job.placement import SHRUNK
 from tuneloop_operator.decide.fine_tune_job.restart import delay_seconds
 from tuneloop_operator.desired.common.compare import covers
@@ -100,7 +100,12 @@ def children_of_run(observed: ObservedJob, status: FineTuneJobStatus, *, setting
     stage, attempt = stage_of(status), status.attempt or 0
     number = attempt if stage == "train" else 0
     resolved = status.resolved or {}
-    storage = storage_of(job.spec, default_claim=resolved.get(_CLAIM), feedback=resolved.get(FEEDBACK))
+    storage = storage_of(
+        job.spec,
+        default_claim=resolved.get(_CLAIM),
+        feedback=resolved.get(FEEDBACK),
+        feedback_secrets=resolved.get(FEEDBACK_SECRETS),
+    )
     if storage is None:
         raise ValueError(f"FineTuneJob {job.metadata['namespace']}/{job.metadata['name']} was started without a claim")
     config = run_config_map(job, stage=stage, attempt=number, storage=storage, settings=settings)
@@ -151,6 +156,7 @@ def _with_choices(
 ) -> FineTuneJobStatus:
     """Return the status with what is chosen once, at the start of the job: image, claims and hash of the settings."""
     places, base = places_of(observed), base_model_of(observed)
+    secrets = feedback_secrets(observed.feedback_deployments)
     storage = storage_of(observed.job.spec, default_claim=settings.default_claim)
     return changed(
         status,
@@ -159,6 +165,7 @@ def _with_choices(
         resolved=(status.resolved or {})
         | ({_CLAIM: storage.claim} if storage else {})
         | ({FEEDBACK: places} if places else {})
+        | ({FEEDBACK_SECRETS: secrets} if secrets else {})
         | ({BASE_MODEL: base} if base else {}),
         # local mode replaces an object and goes on with its run, which keeps its hash
         lineage=status.lineage

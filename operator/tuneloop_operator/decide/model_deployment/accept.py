@@ -11,6 +11,7 @@ from tuneloop_api.wire.uris import HUB_SCHEME, OBJECT_SCHEMES
 from tuneloop_operator.decide.accept_addresses import local_address
 from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
 from tuneloop_operator.decide.accept_queries import query_refusals
+from tuneloop_operator.decide.accept_secrets import server_secret_refusals
 from tuneloop_operator.decide.model_deployment.baseline import MOST_SECONDS, window_seconds
 from tuneloop_operator.decide.model_deployment.gate_plan import comparator_gates, step_sizes
 from tuneloop_operator.decide.model_deployment.gates.undecidable import undecidable
@@ -34,6 +35,7 @@ def deployment_refusals(spec: ModelDeploymentSpec, settings: OperatorSettings) -
         *_external_locally(spec, settings),
         *_two_keys(spec),
         *pod_refusals(spec, spec.scheduling),
+        *server_secret_refusals(spec),
         *resources_refusals(spec.resources),
         *_long_steps(spec.rollout),
         *query_refusals(spec.rollout),

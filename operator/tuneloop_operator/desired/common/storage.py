@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.run_config import Paths
-from tuneloop_api.wire.uris import FILE_SCHEME, ClaimPath, claim_path
+from tuneloop_api.wire.uris import FILE_SCHEME, ClaimPath, claim_path, object_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,7 +53,9 @@ class JobStorage:
     read_only: frozenset[str]
     """Claims that the job only reads."""
     feedback: Mapping[str, str] = field(default_factory=dict)
-    """Address of the rows of each ModelDeployment whose feedback `prepare` reads."""
+    """Address of the rows of each ModelDeployment whose feedback `prepare` reads: on a claim or in a bucket."""
+    feedback_secrets: Mapping[str, str] = field(default_factory=dict)
+    """Secret that opens those buckets for each kind of object storage, by scheme."""
 
     @property
     def feedback_claims(self) -> frozenset[str]:
@@ -63,8 +65,8 @@ class JobStorage:
 
     @property
     def feedback_paths(self) -> dict[str, str] | None:
-        """Folder of the rows of each ModelDeployment; None where no feedback is read."""
-        return {name: path_of(uri) for name, uri in self.feedback.items()} or None
+        """Folder of the rows of each ModelDeployment, or their address in a bucket; None where no feedback is read."""
+        return {name: uri if object_path(uri) else path_of(uri) for name, uri in self.feedback.items()} or None
 
     def paths(self, job: FineTuneJob) -> Paths:
         """Return the paths that the job's stages use."""
@@ -81,9 +83,13 @@ class JobStorage:
 
 
 def storage_of(
-    spec: FineTuneJobSpec, *, default_claim: str | None, feedback: Mapping[str, str] | None = None
+    spec: FineTuneJobSpec,
+    *,
+    default_claim: str | None,
+    feedback: Mapping[str, str] | None = None,
+    feedback_secrets: Mapping[str, str] | None = None,
 ) -> JobStorage | None:
-    """Return the job's claims; None if neither the job nor the operator names a claim to write to. feedback: as in `JobStorage`."""
+    """Return the job's claims; None if neither the job nor the operator names a claim to write to. feedback, feedback_secrets: as in `JobStorage`."""
     storage = spec.storage
     claim = (storage.claim if storage else None) or default_claim
     if claim is None:
@@ -93,6 +99,7 @@ def storage_of(
         sub_path=storage.sub_path if storage else None,
         read_only=claims_of(spec) - {claim},
         feedback=feedback or {},
+        feedback_secrets=feedback_secrets or {},
     )
 
 

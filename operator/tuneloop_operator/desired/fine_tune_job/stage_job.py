@@ -81,7 +81,9 @@ def stage_pod(
             {
                 "name": TRAINER_CONTAINER,
                 **image_of(image, settings, policy=job.spec.image_pull_policy),
-                "env": environment(_own_variables(job, stage, settings), job.spec, settings, hides_secrets=True),
+                "env": environment(
+                    _own_variables(job, stage, storage, settings), job.spec, settings, hides_secrets=True
+                ),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
                 "volumeMounts": [
@@ -101,7 +103,9 @@ def stage_pod(
     }
 
 
-def _own_variables(job: FineTuneJob, stage: Stage, settings: OperatorSettings) -> list[dict[str, Any]]:
+def _own_variables(
+    job: FineTuneJob, stage: Stage, storage: JobStorage, settings: OperatorSettings
+) -> list[dict[str, Any]]:
     """Return the variables that the operator sets. Only `prepare` reads the hub and buckets, so that no other stage gets what opens them."""
     variables = plain_env()
     if stage == "train":
@@ -109,7 +113,7 @@ def _own_variables(job: FineTuneJob, stage: Stage, settings: OperatorSettings) -
         variables.append({"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}})
         variables += network_variables(job.spec.network)
     if stage == "prepare":
-        variables += access_variables(job.spec, settings)
+        variables += access_variables(job.spec, settings, feedback_secrets=storage.feedback_secrets)
     return variables
 
 

@@ -1,4 +1,4 @@
-"""The Secret with the keys of feedback, and the claim for its rows, as servers mount them.
+"""The Secret with the keys of feedback, and the claim or the bucket for its rows, as servers get them.
 
 The user makes the Secret: the operator has no right on Secrets, and never sees a key.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.contract.feedback_row import deployment_folder
-from tuneloop_api.contract.server_config import FeedbackSettings, FeedbackStore
+from tuneloop_api.contract.server_config import UPLOAD_SECONDS, FeedbackSettings, FeedbackStore
 from tuneloop_api.v1alpha1.model_deployment.feedback import DEFAULT_RETENTION, DEFAULT_SAMPLE_RATE
 from tuneloop_api.wire.durations import seconds
-from tuneloop_api.wire.uris import ClaimPath
+from tuneloop_api.wire.uris import ClaimPath, ObjectPath, object_path
 
 if TYPE_CHECKING:
     from tuneloop_api.v1alpha1 import ModelDeployment, ModelDeploymentSpec
@@ -42,13 +42,30 @@ def feedback_settings(deployment: ModelDeployment) -> FeedbackSettings | None:
     return FeedbackSettings(keys_path=f"{_DIRECTORY}/{KEYS}", store=_store(deployment))
 
 
-def rows_place(deployment: ModelDeployment) -> ClaimPath | None:
+def rows_place(deployment: ModelDeployment) -> ClaimPath | ObjectPath | None:
     """Return where the rows of a deployment are kept; None where none are."""
-    options = deployment.spec.feedback
+    options, name = deployment.spec.feedback, deployment.metadata["name"]
     if options is None or not options.keeps_rows or options.storage is None:
         return None
-    folder = deployment_folder(deployment.metadata["name"], sub_path=options.storage.sub_path)
-    return ClaimPath(options.storage.claim, folder)
+    storage = options.storage
+    if storage.claim is not None:
+        return ClaimPath(storage.claim, deployment_folder(name, sub_path=storage.sub_path))
+    place = object_path(storage.uri or "")
+    return place and place._replace(path=deployment_folder(name, sub_path=place.path))
+
+
+def rows_secrets(deployment: ModelDeployment) -> dict[str, str]:
+    """Return the Secret that opens the bucket for the rows, by its scheme; empty where there is none."""
+    place, options = rows_place(deployment), deployment.spec.feedback
+    if not isinstance(place, ObjectPath) or options is None or options.storage is None:
+        return {}
+    secret = options.storage.secret_ref
+    return {} if secret is None else {place.scheme: secret.name}
+
+
+def upload_seconds(deployment: ModelDeployment) -> int:
+    """Return how long servers that end may take to bring their last rows to a bucket; 0 where they bring none."""
+    return UPLOAD_SECONDS if isinstance(rows_place(deployment), ObjectPath) else 0
 
 
 def _store(deployment: ModelDeployment) -> FeedbackStore | None:
@@ -57,7 +74,8 @@ def _store(deployment: ModelDeployment) -> FeedbackStore | None:
         return None
     is_sample = options.store_inputs == "sample"
     return FeedbackStore(
-        folder=f"{_ROWS_DIRECTORY}/{place.path}",
+        folder=f"{_ROWS_DIRECTORY}/{place.path}" if isinstance(place, ClaimPath) else None,
+        bucket=place.uri if isinstance(place, ObjectPath) else None,
         text_rate=(options.sample_rate or DEFAULT_SAMPLE_RATE) if is_sample else 1.0,
         redact=options.redact is not False,
         retention_seconds=seconds(options.retention or DEFAULT_RETENTION),
@@ -72,7 +90,7 @@ def with_rows_claim(
     A claim has one volume in a pod. Where the artifact is on the same one, the volume may be written, and the mount of the artifact may not.
     """
     place = rows_place(deployment)
-    if place is None:
+    if not isinstance(place, ClaimPath):
         return volumes, mounts
     found = next((volume for volume in volumes if _claim(volume) == place.claim), None)
     name = found["name"] if found else ROWS_VOLUME

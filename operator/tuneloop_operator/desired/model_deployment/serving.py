@@ -19,6 +19,7 @@ from tuneloop_api.v1alpha1.model_deployment.server import Lifecycle, ServerResou
 from tuneloop_api.v1alpha1.pods import Placement
 from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
+from tuneloop_operator.desired.common.bucket_access import bucket_variables
 from tuneloop_operator.desired.common.environment import environment
 from tuneloop_operator.desired.common.metadata import defaults_annotation, deployment_labels, owned_metadata
 from tuneloop_operator.desired.common.placement import (
@@ -48,12 +49,18 @@ from tuneloop_operator.desired.model_deployment.external_server import (
     pre_stop_seconds,
     scrape_annotations,
 )
-from tuneloop_operator.desired.model_deployment.feedback import feedback_settings, feedback_volume, with_rows_claim
+from tuneloop_operator.desired.model_deployment.feedback import (
+    feedback_settings,
+    feedback_volume,
+    rows_secrets,
+    upload_seconds,
+    with_rows_claim,
+)
 from tuneloop_operator.desired.model_deployment.startup import DEFAULT
 from tuneloop_operator.names import SERVER_CONTAINER, revision_name
 
 if TYPE_CHECKING:
-    from tuneloop_api.v1alpha1 import ModelDeployment, ModelDeploymentSpec
+    from tuneloop_api.v1alpha1 import ModelDeployment
     from tuneloop_operator.cluster import Manifest
     from tuneloop_operator.settings.operator import OperatorSettings
 
@@ -120,7 +127,12 @@ def server_config(
         startup_seconds=seconds(lifecycle.startup or DEFAULT),
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
-    more = [*placement_identity(deployment.spec, deployment.spec.scheduling), *external_identity(deployment.spec)]
+    secrets = rows_secrets(deployment)
+    more = [
+        *placement_identity(deployment.spec, deployment.spec.scheduling),
+        *external_identity(deployment.spec),
+        *([{"feedbackSecrets": secrets}] if secrets else []),
+    ]
     pod = [deployment.spec.image, resources.to_wire() if resources else None, *more]
     return changed(config, revision=revision_of(config, pod=pod))
 
@@ -198,11 +210,15 @@ def _pod(
             "containers": [external_container(deployment, config, mounts=mounts, settings=settings)],
         }
     else:
-        containers = {"containers": [_container(spec, config, mounts=[*claim_mounts, *mounts], settings=settings)]}
+        container = _container(deployment, config, mounts=[*claim_mounts, *mounts], settings=settings)
+        containers = {"containers": [container]}
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": pre_stop_seconds(spec) + config.drain_seconds + _SPARE_SECONDS,
+        "terminationGracePeriodSeconds": pre_stop_seconds(spec)
+        + config.drain_seconds
+        + upload_seconds(deployment)
+        + _SPARE_SECONDS,
         "securityContext": pod_security(settings),
         **identity_fields(spec, settings),
         **({"topologySpreadConstraints": [apart(labels)]} if is_spread else {}),
@@ -219,16 +235,18 @@ def _pod(
 
 
 def _container(
-    spec: ModelDeploymentSpec, config: ServerConfig, *, mounts: list[Any], settings: OperatorSettings
+    deployment: ModelDeployment, config: ServerConfig, *, mounts: list[Any], settings: OperatorSettings
 ) -> dict[str, Any]:
     """Return the container of our own server. mounts: beside its scratch folders."""
+    spec = deployment.spec
+    variables = [*plain_env(), *bucket_variables(rows_secrets(deployment), spec, settings)]
     resources = spec.resources or ServerResources()
     probed = HTTP if config.metrics_port is None else METRICS
     return {
         "name": SERVER_CONTAINER,
         **image_of(spec.image or settings.server_image, settings, policy=spec.image_pull_policy),
         "command": ["python", "-m", "tuneloop_server", SERVER_CONFIG_PATH],
-        "env": environment(plain_env(), spec, settings),
+        "env": environment(variables, spec, settings),
         "ports": _ports(config),
         "resources": container_resources(
             resources, resources, gpus=resources.gpus or 0, gpu_resource=resources.gpu_resource

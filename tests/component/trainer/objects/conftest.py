@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
-from object_server import ACCOUNT, ObjectServer, running_object_server
+from object_server import ObjectServer, running_object_server
 
-from tuneloop_trainer.objects import storage
-
-NO_OAUTH = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
-"""A key of Google with which a client signs nothing, as the emulators of that storage want it."""
+from tuneloop_api.objects import storage
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +20,7 @@ def running() -> Iterator[ObjectServer]:
 def server(running: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> ObjectServer:
     """A server without objects, where this process may read; waits between tries are short."""
     running.begin()
-    for name, value in running.variables.items():
+    for name, value in running.variables_of_all.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GOOGLE_BASE_URL", running.url)
-    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(NO_OAUTH))
-    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT)
-    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "Y2FuYXJ5LW9mLWF6dXJl")
-    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", f"{running.url}/{ACCOUNT}")
     monkeypatch.setattr(storage, "WAITS_SECONDS", (0.01,) * len(storage.WAITS_SECONDS))
     return running

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from object_server import ACCESS_KEY, SECRET_KEY, ObjectServer, etag
 
+from tuneloop_api.objects import storage
 from tuneloop_trainer.errors import ConfigError, DataError, StageError, StorageError
-from tuneloop_trainer.objects import fetch, storage
+from tuneloop_trainer.objects import fetch
 from tuneloop_trainer.objects.snapshot import ObjectSnapshot, snapshot_of_objects
 
 ROWS = {

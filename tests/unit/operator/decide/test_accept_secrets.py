@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from refusal_sentences import SETTINGS
 
-from tuneloop_api.v1alpha1 import FineTuneJobSpec
+from tuneloop_api.v1alpha1 import FineTuneJobSpec, ModelDeploymentSpec
 from tuneloop_api.wire.object_credentials import CREDENTIALS
 from tuneloop_operator.decide.accept_jobs import job_refusals
+from tuneloop_operator.decide.model_deployment.accept import deployment_refusals
 
 
 def source(uri: str, secret: str | None) -> dict[str, Any]:
@@ -62,3 +63,16 @@ def test_a_variable_that_a_secret_gives_is_refused(scheme: str, name: str) -> No
 )
 def test_where_the_storage_is_may_stand_beside_its_secret(scheme: str, name: str) -> None:
     assert refused(source(f"{scheme}a-bucket/a.csv", "ours"), env=[{"name": name, "value": "https://a"}]) == []
+
+
+def test_a_variable_that_the_secret_of_the_feedback_gives_to_servers_is_refused() -> None:
+    storage = {"uri": "s3://labels/team-a", "secretRef": {"name": "ours"}}
+    spec = {
+        "model": {"uri": "pvc://models/a"},
+        "feedback": {"storeInputs": "all", "storage": storage},
+        "env": [{"name": "AWS_REGION", "value": "eu-central-1"}, {"name": "AWS_SECRET_ACCESS_KEY", "value": "b"}],
+    }
+    (refusal,) = deployment_refusals(ModelDeploymentSpec.from_wire(spec), SETTINGS)
+    assert f"{refusal.reason}: {refusal}".startswith(
+        "InvalidVariable: spec.env[1].name: found 'AWS_SECRET_ACCESS_KEY'; feedback.storage.secretRef gives servers this variable; leave one of the two out"
+    )

@@ -48,6 +48,60 @@ def test_where_the_rows_are_is_chosen_when_the_job_begins() -> None:
     assert status["resolved"]["feedback"] == {name: f"pvc://labels/team-a/feedback/{name}" for name in deployments}
 
 
+def in_bucket(secret: str) -> dict[str, Any]:
+    return {"storeInputs": "all", "storage": {"uri": "s3://labels/team-a", "secretRef": {"name": secret}}}
+
+
+def test_the_bucket_of_the_rows_and_what_opens_it_are_chosen_when_the_job_begins() -> None:
+    deployments = {name: deployment(name, in_bucket("ours")) for name in ("reviews", "films")}
+    found = observed(a_job(data=SOURCES), feedback_deployments=deployments, live=True)
+    status = decide(found, now=NOW, settings=SETTINGS).status
+    assert status is not None
+    assert status["resolved"]["feedback"] == {name: f"s3://labels/team-a/feedback/{name}" for name in deployments}
+    assert status["resolved"]["feedbackSecrets"] == {"s3://": "ours"}
+
+
+def prepare_of(job: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the paths in the configuration of `prepare`, and the variables of its pod that are from Secrets."""
+    made = decide(observed(job, live=True), now=NOW, settings=SETTINGS).create
+    config = next(found for found in made if found["kind"] == "ConfigMap")
+    container = next(found for found in made if found["kind"] == "Job")["spec"]["template"]["spec"]["containers"][0]
+    sources = {found["name"]: found.get("valueFrom", {}).get("secretKeyRef") for found in container["env"]}
+    return json.loads(config["data"]["run.json"])["paths"], {name: key for name, key in sources.items() if key}
+
+
+def test_prepare_alone_gets_the_address_and_the_credentials() -> None:
+    resolved = {
+        "storageClaim": "models",
+        "feedback": {"reviews": "s3://labels/feedback/reviews"},
+        "feedbackSecrets": {"s3://": "ours"},
+    }
+    status = {"phase": "Preparing", "startTime": "2026-01-01T00:00:00Z", "resolved": resolved}
+    paths, secrets = prepare_of(a_job(status, data={"train": [{"uri": "feedback://reviews"}]}))
+    assert paths["feedback"] == {"reviews": "s3://labels/feedback/reviews"}
+    assert secrets["AWS_SECRET_ACCESS_KEY"] == {"name": "ours", "key": "AWS_SECRET_ACCESS_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("train", "films", "field"),
+    [
+        ([], "theirs", "spec.data.test[0].uri: found feedback://films, whose bucket the Secret 'theirs' opens"),
+        ([{"uri": "s3://b-bucket/x.csv", "secretRef": {"name": "theirs"}}], "ours", "spec.data.train[0].uri: found feedback://reviews, whose bucket the Secret 'ours' opens"),
+    ],
+    ids=["two deployments", "a file and a deployment"],
+)  # fmt: skip
+def test_two_secrets_for_one_kind_of_storage_are_refused(train: list[Any], films: str, field: str) -> None:
+    data = {"train": [{"uri": "feedback://reviews"}, *train], "test": [{"uri": "feedback://films"}]}
+    deployments = {"reviews": deployment("reviews", in_bucket("ours")), "films": deployment("films", in_bucket(films))}
+    status = decide(
+        observed(a_job(data=data), feedback_deployments=deployments, live=True), now=NOW, settings=SETTINGS
+    ).status
+    assert status is not None
+    refused = next(found for found in status["conditions"] if found["type"] == "Accepted")
+    assert (refused["status"], refused["reason"]) == ("False", "TwoSecrets")
+    assert refused["message"].startswith(field)
+
+
 def test_the_recent_rows_of_a_comparison_are_feedback_as_well() -> None:
     beside = {"uri": "pvc://models/champion", "recent": [{"uri": "feedback://reviews"}]}
     job = a_job(evaluation={"compareWith": beside})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tuneloop_api.contract.server_config import FeedbackStore
+from tuneloop_api.contract.server_config import UPLOAD_SECONDS, FeedbackStore
 from tuneloop_api.v1alpha1 import ModelDeployment
 from tuneloop_operator.desired.model_deployment.serving import ArtifactReference, server_config, server_deployment
 from tuneloop_operator.settings.operator import OperatorSettings
@@ -81,6 +81,40 @@ def test_the_artifact_stays_read_only_where_rows_are_on_the_same_claim() -> None
         {"name": claim["name"], "mountPath": "/tuneloop/claims/models", "readOnly": True},
         {"name": claim["name"], "mountPath": "/tuneloop/feedback"},
     ]
+
+
+IN_BUCKET = {"storeInputs": "all", "storage": {"uri": "s3://labels/team-a/", "secretRef": {"name": "labels-bucket"}}}
+
+
+def test_rows_for_a_bucket_need_no_claim_and_the_server_gets_its_credentials() -> None:
+    owner = deployment(feedback=IN_BUCKET, env=[{"name": "AWS_REGION", "value": "eu-central-1"}])
+    settings = server_config(owner, ARTIFACT).feedback
+    assert settings is not None
+    assert settings.store == FeedbackStore(bucket="s3://labels/team-a/feedback/reviews")
+    pod = pod_of(owner)
+    assert [found["name"] for found in pod["volumes"] if "persistentVolumeClaim" in found] == ["claim-0"]
+    variables = {found["name"]: found for found in pod["containers"][0]["env"]}
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        assert variables[name]["valueFrom"] == {"secretKeyRef": {"name": "labels-bucket", "key": name}}
+    assert variables["AWS_ENDPOINT_URL"]["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert variables["AWS_REGION"] == {"name": "AWS_REGION", "value": "eu-central-1"}
+
+
+def test_a_server_that_sends_rows_to_a_bucket_has_longer_to_end() -> None:
+    on_a_claim, in_a_bucket = (pod_of(deployment(feedback=found)) for found in (KEPT, IN_BUCKET))
+    more = in_a_bucket["terminationGracePeriodSeconds"] - on_a_claim["terminationGracePeriodSeconds"]
+    assert more == UPLOAD_SECONDS
+
+
+def test_with_a_workload_identity_a_server_gets_no_secret() -> None:
+    pod = pod_of(deployment(feedback={"storeInputs": "all", "storage": {"uri": "gs://labels/team-a"}}))
+    assert not [found for found in pod["containers"][0]["env"] if "secretKeyRef" in found.get("valueFrom", {})]
+
+
+def test_another_secret_is_another_revision() -> None:
+    other = IN_BUCKET | {"storage": IN_BUCKET["storage"] | {"secretRef": {"name": "another"}}}  # type: ignore[operator]
+    first, second = (server_config(deployment(feedback=found), ARTIFACT).revision for found in (IN_BUCKET, other))
+    assert first != second
 
 
 @pytest.mark.parametrize(

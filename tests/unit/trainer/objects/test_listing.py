@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuneloop_trainer.objects.listing import ListingError, listed
-from tuneloop_trainer.objects.storage import RemoteObject
+from tuneloop_api.objects.storage import RemoteObject
 
 
 def objects(*paths: str) -> list[RemoteObject]:

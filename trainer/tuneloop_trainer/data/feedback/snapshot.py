@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from tuneloop_api.objects.storage import ALL_TRIES
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_api.wire.durations import seconds
-from tuneloop_api.wire.uris import feedback_deployment
+from tuneloop_api.wire.uris import ObjectPath, feedback_deployment
+from tuneloop_trainer.data.feedback.in_bucket import shards_of_bucket
 from tuneloop_trainer.data.feedback.labelled import labelled_texts
 from tuneloop_trainer.data.hash_split import by_hash
 from tuneloop_trainer.data.row_table import KEY_BYTES, TEST, TRAIN, VALIDATION
@@ -28,7 +31,7 @@ from tuneloop_trainer.durable import make_folder, replace_durably
 from tuneloop_trainer.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tuneloop_trainer.data.feedback.labelled import LabelledTexts
 
@@ -48,7 +51,7 @@ class Snapshot:
 
 
 def snapshot_of(
-    folder: Path | None,
+    rows: Path | ObjectPath | None,
     *,
     uri: str,
     field: str,
@@ -57,28 +60,29 @@ def snapshot_of(
     snapshots: Path,
     window: str | None = None,
     run: str = "",
+    tries: int = ALL_TRIES,
     clock: float | None = None,
 ) -> Snapshot:
     """Return the snapshot of a source; one that this job took before stays, also where the files are gone by now.
 
-    folder: of the servers' files; None: only a snapshot that was taken before can be had. field: of the source, for messages. cutoff: RFC 3339; None: now.
+    rows: folder of the servers' files, or where they are in a bucket; None: only a snapshot that was taken before can be had. field: of the source, for messages. cutoff: RFC 3339; None: now.
     snapshots: folder of the job. window: a duration before the cutoff, in which the predictions were made; None: any time. run: names a run that
-    must take new ones. clock: now, in seconds since 1970, for tests.
-    Raises ConfigError for a cutoff that is no time, a folder that is a link, or none; DataError if there is no row.
+    must take new ones. tries: how often a bucket is asked at most. clock: now, in seconds since 1970, for tests.
+    Raises ConfigError for a cutoff that is no time, a folder that is a link, or none; DataError if there is no row, or the bucket refuses; StorageError for what may pass.
     """
     name = digest_of([uri, field, cutoff, run, *([] if window is None else [window])])[:16]
     path, about = snapshots / f"{name}.jsonl", snapshots / f"{name}.json"
     if about.exists():
         return Snapshot(path=path, facts=json.loads(about.read_bytes()))
-    if folder is None:
+    if rows is None:
         raise ConfigError(
             f"{field}.uri: {uri}: the rows of feedback of {feedback_deployment(uri)} cannot be reached from here"
         )
-    _refuse_link(folder, uri=uri, field=field)
     until = (time.time() if clock is None else clock) if cutoff is None else _moment(cutoff, field=field)
     make_folder(snapshots)
     draft = snapshots / f"{name}.draft"
     with (
+        _files(rows, uri=uri, field=field, fetched=snapshots / f"{name}.objects", tries=tries) as folder,
         tempfile.TemporaryDirectory(prefix="tuneloop-feedback-") as scratch,
         labelled_texts(folder, cutoff=until, scratch=Path(scratch), name=uri) as found,
         draft.open("wb") as file,
@@ -128,11 +132,18 @@ def _facts(found: LabelledTexts, *, until: float, sides: Mapping[int, int]) -> d
     }
 
 
-def _refuse_link(folder: Path, *, uri: str, field: str) -> None:
-    if folder.is_symlink():
+@contextmanager
+def _files(rows: Path | ObjectPath, *, uri: str, field: str, fetched: Path, tries: int) -> Iterator[Path]:
+    """Give the folder of the servers' files; of a bucket, those that are there by now. fetched: a folder for them."""
+    if isinstance(rows, ObjectPath):
+        with shards_of_bucket(rows, what=f"{field}.uri: {uri}", folder=fetched, tries=tries) as folder:
+            yield folder
+        return
+    if rows.is_symlink():
         raise ConfigError(
-            f"{field}.uri: {uri}: the folder of its rows, {folder}, is a link", hint="put the files themselves there"
+            f"{field}.uri: {uri}: the folder of its rows, {rows}, is a link", hint="put the files themselves there"
         )
+    yield rows
 
 
 def _moment(cutoff: str, *, field: str) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tuneloop_api.objects.credentials import credentials_hint, endpoint_of, has_credentials
 from tuneloop_api.wire.object_credentials import CREDENTIALS
-from tuneloop_trainer.objects.credentials import credentials_hint, endpoint_of, has_credentials
 
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
 ACCOUNT = {"AZURE_STORAGE_ACCOUNT_NAME": "a"}

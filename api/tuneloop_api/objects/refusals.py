@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuneloop_api.objects.credentials import credentials_hint
 from tuneloop_api.wire.printable import printable
-from tuneloop_trainer.objects.credentials import credentials_hint
 
 if TYPE_CHECKING:
     from tuneloop_api.wire.uris import ObjectPath
@@ -35,6 +35,11 @@ _RIGHTS = {
     "gs://": "the credentials need the role Storage Object Viewer on the bucket",
     "az://": "the credentials need the role Storage Blob Data Reader on the container",
 }
+_RIGHTS_TO_WRITE = {
+    "s3://": "the credentials need the rights s3:ListBucket on the bucket, and s3:PutObject, s3:GetObject and s3:DeleteObject on its objects",
+    "gs://": "the credentials need the role Storage Object User on the bucket",
+    "az://": "the credentials need the role Storage Blob Data Contributor on the container",
+}
 _ENDPOINT = {
     "s3://": "AWS_ENDPOINT_URL and AWS_REGION",
     "gs://": "GOOGLE_SERVICE_ACCOUNT_KEY and GOOGLE_BASE_URL",
@@ -54,19 +59,22 @@ class Refusal:
     """Whether the next try may succeed."""
 
 
-def refusal_of(error: Exception, place: ObjectPath) -> Refusal:
-    """Return what an error of obstore means. Its text may hold an address with a signature: redact what is shown."""
+def refusal_of(error: Exception, place: ObjectPath, *, writes: bool = False) -> Refusal:
+    """Return what an error of obstore means. Its text may hold an address with a signature: redact what is shown. writes: whether an object was to be made or deleted."""
     text = str(error)
     if any(host in text for host in _METADATA):
         return Refusal(what="no credentials were found", hint=credentials_hint(place.scheme))
     status, code = _found(_STATUS, text), _found(_CODE, text)
-    return _by_answer(int(status or 0), code, place) or _by_text(text, place)
+    return _by_answer(int(status or 0), code, place, writes=writes) or _by_text(text, place)
 
 
-def _by_answer(status: int, code: str | None, place: ObjectPath) -> Refusal | None:
+def _by_answer(status: int, code: str | None, place: ObjectPath, *, writes: bool) -> Refusal | None:
     """Return what the storage answered; None if it said nothing that is known. status: of HTTP, 0 without an answer."""
     if status in _REFUSED or code in _NO_ACCESS:
-        return _no_access(code or str(status), place)
+        rights = _RIGHTS_TO_WRITE if writes else _RIGHTS
+        return Refusal(
+            what=f"access is refused ({code or status})", hint=_NO_ACCESS.get(code or "", rights[place.scheme])
+        )
     if status == _NOT_FOUND:
         kind = "container" if place.scheme == "az://" else "bucket"
         return Refusal(
@@ -91,10 +99,6 @@ def _by_text(text: str, place: ObjectPath) -> Refusal:
     if "HTTP error" in text or "error decoding" in text:
         return _not_reached(text, place)
     return Refusal(what=_first(text), hint=f"check {_ENDPOINT[place.scheme]}")
-
-
-def _no_access(code: str, place: ObjectPath) -> Refusal:
-    return Refusal(what=f"access is refused ({code})", hint=_NO_ACCESS.get(code, _RIGHTS[place.scheme]))
 
 
 def _not_reached(text: str, place: ObjectPath) -> Refusal:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tuneloop_api.objects.refusals import refusal_of
 from tuneloop_api.wire.uris import ObjectPath
-from tuneloop_trainer.objects.refusals import refusal_of
 
 DEBUG = '\n\nDebug source:\nGeneric {\n    store: "S3",\n'
 

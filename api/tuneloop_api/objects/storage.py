@@ -1,4 +1,4 @@
-"""The door to a bucket: asks for one object, for those below a name, for a part of an object. Each call has a time limit. Nothing else imports obstore.
+"""The door to a bucket: finds, lists, reads, creates and deletes objects. Each call has a time limit. Nothing else imports obstore.
 
 obstore reads credentials, region and endpoint from the environment, and so the proxy (HTTPS_PROXY, NO_PROXY) and the authorities (SSL_CERT_FILE).
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuneloop_trainer.errors import ConfigError
-from tuneloop_trainer.objects.credentials import credentials_hint, endpoint_of, has_credentials
-from tuneloop_trainer.objects.refusals import Refusal, refusal_of
-from tuneloop_trainer.redaction import redact
+from tuneloop_api.contract.redaction import redact
+from tuneloop_api.objects.credentials import credentials_hint, endpoint_of, has_credentials
+from tuneloop_api.objects.refusals import Refusal, refusal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tuneloop_api.wire.uris import ObjectPath
 
@@ -32,7 +32,7 @@ _CONNECT = timedelta(seconds=5)
 _ANSWER = timedelta(seconds=10)
 """For an answer without content: about one object, or a page of a list."""
 _PIECE = timedelta(seconds=120)
-"""For a piece of an object: 8 MiB at 70 kB/s."""
+"""For a piece of an object, or a whole one that is made: 8 MiB at 70 kB/s."""
 _PAGE = 1000
 """Objects of a list that are looked at at a time."""
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Storage:
     """One bucket, with the credentials of this process' environment. Calls that may pass are made again, `tries` times at most."""
 
     def __init__(self, place: ObjectPath, *, tries: int = ALL_TRIES) -> None:
-        """Raises StorageRefusedError without credentials, ConfigError where obstore is not installed."""
+        """Raises StorageRefusedError without credentials, or where obstore is not installed."""
         if not has_credentials(place.scheme, os.environ):
             raise StorageRefusedError(Refusal(what="no credentials were found", hint=credentials_hint(place.scheme)))
         try:
@@ -121,13 +121,33 @@ class Storage:
 
         return self._persistently(ask)
 
-    def _persistently(self, ask: Callable[[], T]) -> T:
+    def create(self, path: str, content: bytes) -> None:
+        """Make an object with this content, whole or not at all. An object of this name stays as it is: names are of one content alone. Raises StorageRefusedError."""
+
+        def ask() -> None:
+            try:
+                self._obstore.put(self._reading, path, content, mode="create", use_multipart=False)
+            except self._obstore.exceptions.AlreadyExistsError:
+                LOG.info("%s: %s is there already", self._place.uri, path)
+
+        self._persistently(ask, writes=True)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete objects; those that are gone are no error. Raises StorageRefusedError."""
+
+        def ask() -> None:
+            with suppress(FileNotFoundError):
+                self._obstore.delete(self._asking, paths)
+
+        self._persistently(ask, writes=True)
+
+    def _persistently(self, ask: Callable[[], T], *, writes: bool = False) -> T:
         for wait in (*WAITS_SECONDS[: self._tries - 1], None):
             try:
                 return ask()
-            except (self._obstore.exceptions.BaseError, ValueError) as error:
-                refusal = refusal_of(error, self._place)
-                refusal = Refusal(what=redact(refusal.what), hint=refusal.hint, may_pass=refusal.may_pass)
+            except (self._obstore.exceptions.BaseError, FileNotFoundError, ValueError) as error:
+                refusal = refusal_of(error, self._place, writes=writes)
+                refusal = Refusal(what=redact(refusal.what, os.environ), hint=refusal.hint, may_pass=refusal.may_pass)
                 if wait is None or not refusal.may_pass:
                     raise StorageRefusedError(refusal) from None
                 LOG.warning("%s: %s; it is tried again in %.0f s", self._place.uri, refusal.what, wait)
@@ -150,10 +170,11 @@ def _obstore() -> Any:
         import obstore.exceptions  # noqa: PLC0415
         import obstore.store  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigError(
-            "object storage cannot be read here: the package obstore is not installed",
-            hint="use the trainer's image of this release, or install tuneloop[trainer]",
-        ) from error
+        refusal = Refusal(
+            what="object storage cannot be reached from here: the package obstore is not installed",
+            hint="use the images of this release, or install tuneloop[trainer] and tuneloop[server]",
+        )
+        raise StorageRefusedError(refusal) from error
     return obstore
 
 
