@@ -34,6 +34,7 @@ async def streamed(generator: TextGenerator, text: str, parameters: Any) -> Even
     asked = generator.generating.asked(parameters)
     prompt = await generator.prompt_of_text(text, field=asked.fields[0])
     generation = generator.generation(prompt, asked)
+    generator.require_stream(generation)
     return await begun(_events(generator, prompt, generation, parameters), error_event=_error_event)
 
 
@@ -51,7 +52,7 @@ async def _events(
                 last = {
                     "generated_text": generating.whole_text(prompt.text, "".join(texts), parameters),
                     "details": details
-                    | {"input_length": len(prompt.ids), "seed": generating.asked(parameters).sampling.seed},
+                    | {"input_length": len(prompt.read), "seed": generating.asked(parameters).sampling.seed},
                 }
             yield event({"index": len(texts), "token": token(piece), **last})
 
