@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from tuneloop_api.features.text2text_generation import TEXT2TEXT_FEATURES
 from tuneloop_server.answers import ANSWERS
 from tuneloop_server.fields import check_known, choice, invalid, wrong
-from tuneloop_server.generation.settings import Asked, read_max_tokens, read_sampling, read_stop, refuse_unless
+from tuneloop_server.generation.settings import (
+    Asked,
+    read_max_tokens,
+    read_num_beams,
+    read_sampling,
+    read_stop,
+    refuse_unless,
+)
 from tuneloop_server.tasks.task import Answer, Generating, OutputTensor, Task, Tensors
 
 if TYPE_CHECKING:
@@ -72,6 +79,8 @@ def read_parameters(given: Mapping[str, object]) -> Text2TextParameters:
             max_tokens=read_max_tokens(most, wanted.get("max_new_tokens")),
             default_tokens=_DEFAULT_TOKENS,
             fields=("inputs", most),
+            num_beams=read_num_beams(f"{prefix}num_beams", wanted.get("num_beams")),
+            beams_field=f"{prefix}num_beams",
         )
     )
 

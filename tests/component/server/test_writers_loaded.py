@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from writing_models import END, KINDS, PAD, POSITIONS, VOCABULARY, writing_model, written
+from writing_models import END, KINDS, PAD, VOCABULARY, writing_model, written
 
 from tuneloop_server.batching.growing_rows import GrowingRows, Row
 from tuneloop_server.generation.answer import Generation, GrowingAnswer, Prompt, TokenMeaning
 from tuneloop_server.generation.beam_answer import BeamAnswer
 from tuneloop_server.generation.beam_search import Beams
 from tuneloop_server.generation.sampling import Sampling
-from tuneloop_server.runtimes.row_positions import answer_positions
 from tuneloop_server.runtimes.token_rules import TokenRulesOfModel
-from tuneloop_server.runtimes.torch_generator import try_sources
 from tuneloop_server.runtimes.torch_seq2seq_decoder import TorchSeq2SeqDecoder
 
 MOST = 14
-SOURCES = [np.random.default_rng(seed).integers(4, VOCABULARY, size).tolist() for seed, size in enumerate((9, 2, 5, 14, 3))]
+SOURCES = [
+    np.random.default_rng(seed).integers(4, VOCABULARY, size).tolist() for seed, size in enumerate((9, 2, 5, 14, 3))
+]
 
 
 def answer_to(model, source, *, most=MOST, beams: Beams | None = None, repetition_penalty: float = 1.0, **rules):
