@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 _SHIFT = "prepare_decoder_input_ids_from_labels"
 """Name in transformers: labels [B, L] → what the decoder reads, [B, L]."""
+_PAIR = "encoder-decoder"
 
 
 def shift_targets(model: Any) -> None:
     """Let a model turn `labels` into what its decoder reads before each forward pass. Given labels, it computes a mean loss that nobody reads, on the largest logits of the pass.
 
-    A model that has no such function, as one that writes no texts, stays as it is.
+    A model that has no such function, as one that writes no texts, stays as it is; so does a pair of two models, which makes a mask of the labels, too.
     """
     shift = getattr(model, _SHIFT, None)
-    if shift is not None:
+    if shift is not None and model.config.model_type != _PAIR:
         model.register_forward_pre_hook(partial(_shifted, shift=shift), with_kwargs=True)
 
 

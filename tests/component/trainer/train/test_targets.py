@@ -11,7 +11,7 @@ from writing_models import END, PAD, VOCABULARY, writing_model
 from tuneloop_trainer.dataset.shards import IGNORED
 from tuneloop_trainer.models.targets import shift_targets
 
-KINDS = ("t5", "bart", "mbart", "marian", "bert2bert")
+KINDS = ("t5", "bart", "mbart", "marian", "pegasus")
 IDS = torch.randint(4, VOCABULARY, (3, 7), generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([[5, 6, 7, END], [8, 9, END, IGNORED], [10, END, IGNORED, IGNORED]])
 INPUTS = {"input_ids": IDS, "attention_mask": torch.ones_like(IDS), "labels": LABELS}
@@ -47,6 +47,13 @@ def test_so_does_one_with_an_adapter():
     assert expected.loss is not None
     assert found.loss is None
     assert torch.equal(found.logits, expected.logits)
+
+
+def test_a_pair_of_two_models_keeps_its_labels_of_which_it_makes_a_mask():
+    model = writing_model("bert2bert")
+    expected = model(**INPUTS)
+    shift_targets(model)
+    assert torch.equal(model(**INPUTS).logits, expected.logits)
 
 
 def test_a_call_without_targets_stays_as_it_is():

@@ -14,8 +14,8 @@ SHORT, LONG = Wanted(10, 30), Wanted(PROMPT_TOKENS, PROMPT_TOKENS + 10)
     [
         pytest.param([], [], {}, 0, id="nobody waits"),
         pytest.param([SHORT] * 5, [], {}, 5, id="short prompts join together"),
-        pytest.param([SHORT] * 5, [SHORT] * 2, {"max_rows": 4}, 2, id="as many as there are rows"),
-        pytest.param([SHORT] * 5, [SHORT] * 4, {"max_rows": 4}, 0, id="no row is free"),
+        pytest.param([SHORT] * 5, [SHORT] * 2, {"max_answers": 4}, 2, id="as many as there are rows"),
+        pytest.param([SHORT] * 5, [SHORT] * 4, {"max_answers": 4}, 0, id="no row is free"),
         pytest.param([LONG, SHORT], [SHORT], {}, 1, id="a long prompt joins alone"),
         pytest.param([SHORT, LONG], [SHORT], {}, 1, id="and waits for its own pass"),
         pytest.param([SHORT] * 5, [SHORT], {"most_tokens": 95}, 2, id="three rows of 30 tokens fit into 95"),
@@ -26,4 +26,4 @@ SHORT, LONG = Wanted(10, 30), Wanted(PROMPT_TOKENS, PROMPT_TOKENS + 10)
     ],
 )
 def test_prompts_join_in_their_order_as_far_as_there_is_room(waiting, growing, limits, expected):
-    assert joining(waiting, growing, **({"max_rows": 16, "most_tokens": 10**6} | limits)) == expected
+    assert joining(waiting, growing, **({"max_answers": 16, "most_tokens": 10**6} | limits)) == expected
