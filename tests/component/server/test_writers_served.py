@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from huggingface_hub import InferenceClient, constants
 from metrics_page import assert_documented, lint
+from page_programs import programs_of
 from server_process import Server, configuration, running_fork
 from waiting import until
 from writing_models import MOST, POSITIONS, PlainWriter, writing_artifact
@@ -99,6 +100,14 @@ def test_hugging_face_translates_and_summarizes(t5, hugging_face):
     assert hugging_face.translation(SOURCES[0]).translation_text == t5.plain.text(SOURCES[0])
     found = hugging_face.summarization(SOURCES[2], generate_parameters={"max_new_tokens": 4, "num_beams": 2})
     assert found.summary_text == t5.plain.text(SOURCES[2], max_new_tokens=4, num_beams=2)
+
+
+@pytest.mark.usefixtures("hugging_face")
+def test_the_program_of_the_page_runs(t5, capsys):
+    (program,) = [found for found in programs_of("docs/generation.md") if ".translation(" in found]
+    exec(program.replace("127.0.0.1:8080", t5.server.url.removeprefix("http://")), {})
+    translated = t5.plain.text("Der Zug fuhr um neun.")
+    assert capsys.readouterr().out == f"{translated}\n{t5.plain.text('A long text …', num_beams=4)}\n"
 
 
 def test_the_open_inference_protocol_gets_a_tensor_of_texts(t5):
