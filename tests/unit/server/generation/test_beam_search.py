@@ -89,6 +89,14 @@ def test_each_beam_says_from_which_row_it_goes_on():
     assert (search.origins, search.last_tokens) == ([0, 0], [0, 3])
 
 
+@pytest.mark.parametrize("vocabulary", [5000, 4096])
+def test_a_large_vocabulary_is_searched_in_parts_without_a_change(vocabulary):
+    logits = np.random.default_rng(0).normal(size=(1, vocabulary)).astype(np.float32)
+    search = BeamSearch(Beams(count=4), start=[0], most=3, ends=frozenset([END]), change=lambda _, scores: scores)
+    search.advance(logits)
+    assert search.last_tokens == np.argsort(-logits[0])[:4].tolist()
+
+
 def test_logits_that_are_no_numbers_are_refused():
     search = BeamSearch(Beams(count=2), start=[0], most=3, ends=frozenset([END]), change=lambda _, scores: scores)
     with pytest.raises(NotFinite):
