@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuneloop_server.batching.join_plan import rows_of, wanted_of
 from tuneloop_server.batching.token_batcher import TokenBatcher
 from tuneloop_server.errors import RequestError
 from tuneloop_server.fields import invalid
@@ -56,7 +57,7 @@ class TextGenerator:
         """limit: most tokens of an answer; None: what the context window has room for."""
         self._model = model
         self._limit = limit
-        self._generating = generating
+        self.generating = generating
         self._batcher = batcher
         self._monitoring = monitoring
         self._kinds = TextKinds()
@@ -69,7 +70,7 @@ class TextGenerator:
     async def answer(self, texts: Sequence[str], parameters: Any, *, is_traffic: bool) -> list[Answer]:
         """Return the answer for each text; they grow together. is_traffic: they count as features. Raises RequestError."""
         self._batcher.require_room(len(texts))
-        asked = self._generating.asked(parameters)
+        asked = self.generating.asked(parameters)
         prompts = [await self.prompt_of_text(text, field=asked.fields[0]) for text in texts]
         planned = [(prompt, self.generation(prompt, asked)) for prompt in prompts]
         try:
@@ -78,7 +79,7 @@ class TextGenerator:
         except* RequestError as errors:
             raise errors.exceptions[0] from None
         return [
-            self._generating.answer(text, task.result(), parameters) for text, task in zip(texts, tasks, strict=True)
+            self.generating.answer(text, task.result(), parameters) for text, task in zip(texts, tasks, strict=True)
         ]
 
     async def prompt_of_text(self, text: str, *, field: str) -> Prompt:
@@ -93,9 +94,24 @@ class TextGenerator:
         return await _aside(partial(self._model.prompt_of_messages, messages), characters=characters)
 
     def generation(self, prompt: Prompt, asked: Asked) -> Generation:
-        """Return how the answer to a prompt is made. Raises RequestError if the context window has no room for it."""
+        """Return how the answer to a prompt is made. Raises RequestError if the context window or the memory has no room for it."""
         model = self._model
-        return asked.generation(prompt=len(prompt.ids), window=model.window, limit=self._limit, defaults=model.defaults)
+        room_of_prompt = len(prompt.ids) if prompt.source is None else None
+        generation = asked.generation(
+            prompt=room_of_prompt, window=model.window, limit=self._limit, defaults=model.defaults
+        )
+        need = wanted_of(prompt, generation).alone
+        if need > model.most_tokens:
+            message = f"{asked.fields[1]}: {generation.max_tokens} tokens by {rows_of(generation)} beams take {need} tokens of keys and values, at most {model.most_tokens} fit into memory; "
+            raise invalid(f"{message}ask for fewer tokens or beams", field=asked.fields[1])
+        return generation
+
+    def require_stream(self, generation: Generation) -> None:
+        """Raise RequestError for an answer that is known as a whole alone."""
+        if generation.beams is not None:
+            count = generation.beams.count
+            message = f"stream: true was given, and an answer of {count} beams is known at its end alone; leave it out, or send num_beams: 1"
+            raise invalid(message, field="stream")
 
     async def whole(self, prompt: Prompt, generation: Generation, *, is_traffic: bool = True) -> Generated:
         """Return a whole answer. Raises RequestError."""
@@ -111,7 +127,7 @@ class TextGenerator:
                 yield piece
 
     def _answered(self, prompt: Prompt, *, is_traffic: bool) -> None:
-        encoded = Encoded(ids=prompt.ids)
+        encoded = Encoded(ids=prompt.read, truncated=prompt.truncated)
         self._monitoring.encoded([encoded])
         if not is_traffic:
             return

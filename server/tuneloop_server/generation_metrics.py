@@ -48,10 +48,10 @@ class GenerationMetrics:
         )
         self._ends = {reason: ends.labels(**constant, reason=reason) for reason in get_args(End)}
 
-    def token(self, *, seconds: float, is_first: bool) -> None:
-        """Count a token. seconds: since the token before, or since the request."""
-        self._tokens.inc()
-        (self._first if is_first else self._next).observe(seconds)
+    def tokens(self, count: int, *, seconds: float, are_first: bool) -> None:
+        """Count tokens that came together. seconds: since the token before, or since the request."""
+        self._tokens.inc(count)
+        (self._first if are_first else self._next).observe(seconds)
 
     def ended(self, reason: End) -> None:
         """Count an answer."""

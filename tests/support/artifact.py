@@ -53,11 +53,20 @@ def write_manifest(
     max_tokens: int,
     temperature: float,
     task: str = "text-classification",
+    source_prefix: str | None = None,
 ) -> Manifest:
     """Write the manifest of the files in a folder; returns it."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = [_file(folder, path) for path in paths]
-    manifest = manifest_of(labels, files=files, name=name, max_tokens=max_tokens, temperature=temperature, task=task)
+    manifest = manifest_of(
+        labels,
+        files=files,
+        name=name,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        task=task,
+        source_prefix=source_prefix,
+    )
     (folder / MANIFEST).write_text(json.dumps(manifest.to_wire()), encoding="utf-8")
     return manifest
 
@@ -70,6 +79,7 @@ def manifest_of(
     max_tokens: int = 64,
     temperature: float = 1.5,
     task: str = "text-classification",
+    source_prefix: str | None = None,
 ) -> Manifest:
     """Return a manifest of the given files."""
     return Manifest(
@@ -82,6 +92,7 @@ def manifest_of(
         metrics=[],
         lineage={},
         files=list(files),
+        source_prefix=source_prefix,
     )
 
 

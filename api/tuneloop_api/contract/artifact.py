@@ -111,6 +111,8 @@ class Manifest(MessageModel):
     """None: the model answers no numbers. The answers need no scaling: the head holds it."""
     answer_spans: AnswerSpans | None = None
     """None: the model finds no answers in contexts."""
+    source_prefix: str | None = None
+    """Begins every text that the model reads, as it did in training; None: nothing does."""
     _digest: str | None = PrivateAttr(default=None)
 
     @classmethod

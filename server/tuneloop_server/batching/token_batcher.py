@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 from tuneloop_server.batching.batch_plan import recent_rate, retry_after
 from tuneloop_server.batching.growing_rows import GrowingRows, Row
-from tuneloop_server.batching.join_plan import Wanted, joining
+from tuneloop_server.batching.join_plan import joining, wanted_of
 from tuneloop_server.errors import RequestError
 from tuneloop_server.generation.answer import GrowingAnswer
+from tuneloop_server.generation.beam_answer import BeamAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from concurrent.futures import Executor
 
     from tuneloop_api.contract.server_config import BatchingSettings
+    from tuneloop_server.batching.join_plan import Wanted
     from tuneloop_server.generation.answer import Generation, Piece, Prompt
     from tuneloop_server.generation.model import GeneratingModel
     from tuneloop_server.generation_metrics import GenerationMetrics
@@ -88,9 +90,9 @@ class TokenBatcher:
         """
         self.require_room()
         now = time.perf_counter()
-        wanted = Wanted(prompt=len(prompt.ids), most=len(prompt.ids) + generation.max_tokens)
-        row = Row(GrowingAnswer(prompt, generation, self._model.meaning))
-        place = _Place(row, wanted, since=now, last=now)
+        kind = GrowingAnswer if generation.beams is None else BeamAnswer
+        row = Row(kind(prompt, generation, self._model.meaning))
+        place = _Place(row, wanted_of(prompt, generation), since=now, last=now)
         self._waiting.append(place)
         self._came.set()
         try:
@@ -117,36 +119,37 @@ class TokenBatcher:
             self._pass_began = None
             waited = [start - place.since for place in joined]
             self._metrics.pass_done(waited=waited, answers=len(grown), seconds=time.perf_counter() - start)
-            for row, piece in grown:
-                self._deliver(row, piece)
+            for row, pieces in grown:
+                self._deliver(row, pieces)
 
     def _take(self) -> list[_Place]:
         """Let the next prompts join."""
         count = joining(
             [place.wanted for place in self._waiting],
             [place.wanted for place in self._growing.values()],
-            max_rows=self._settings.max_batch_size,
+            max_answers=self._settings.max_batch_size,
             most_tokens=self._model.most_tokens,
         )
         joined = [self._waiting.popleft() for _ in range(count)]
         self._growing |= {place.row: place for place in joined}
         return joined
 
-    def _deliver(self, row: Row, piece: Piece | RequestError) -> None:
+    def _deliver(self, row: Row, pieces: Sequence[Piece] | RequestError) -> None:
         place = self._growing.get(row)
         if place is None:  # its client left during the pass
             return
         now = time.perf_counter()
-        place.arrived.put_nowait(piece)
-        if isinstance(piece, RequestError):
+        if isinstance(pieces, RequestError):
+            place.arrived.put_nowait(pieces)
             self._metrics.ended("error")
-        else:
-            is_first = place.last == place.since
-            self._metrics.token(seconds=now - place.last, is_first=is_first)
-            if piece.finish is not None:
-                self._metrics.ended("length" if piece.finish == "length" else "stop")
+        elif pieces:
+            self._metrics.tokens(len(pieces), seconds=now - place.last, are_first=place.last == place.since)
+            place.last = now
+            for piece in pieces:
+                place.arrived.put_nowait(piece)
+            if (finish := pieces[-1].finish) is not None:
+                self._metrics.ended("length" if finish == "length" else "stop")
                 self._seconds_per_answer = recent_rate(self._seconds_per_answer, seconds=now - place.since, rows=1)
-        place.last = now
         if not row.is_wanted:
             del self._growing[row]
 

@@ -6,12 +6,12 @@ V = tokens of the vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,22 +47,29 @@ class Chosen(NamedTuple):
     """Logarithm of its probability by the model: softmax of the logits, unchanged."""
 
 
+TokenRules: TypeAlias = "Callable[[Sequence[Sequence[int]], NDArray[np.float32]], NDArray[np.float32]]"
+"""What a model may write at all: (tokens of each row from the decoder's first on; scores, [rows, V]) → scores, -inf for what is forbidden."""
+
+
 class TokenChooser:
     """Chooses the tokens of one answer, one after another."""
 
-    def __init__(self, sampling: Sampling, prompt: Iterable[int]) -> None:
+    def __init__(self, sampling: Sampling, prompt: Iterable[int], *, rules: TokenRules | None = None) -> None:
         self._sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
-        self._present = set(prompt) if sampling.repetition_penalty != 1.0 else None
+        self._tokens = list(prompt)
+        self._present = set(self._tokens) if sampling.repetition_penalty != 1.0 else None
+        self._rules = rules
 
     def choose(self, logits: NDArray[np.float32]) -> Chosen:
         """Return the next token. logits: [V]. Raises NotFinite."""
-        top = float(logits.max())
-        if not np.isfinite(top):
-            raise NotFinite("the logits are not finite numbers")
-        log_sum = top + float(np.log(np.exp(logits - top).sum()))
-        scores = logits if self._present is None else _penalized(logits, self._present, self._sampling)
+        log_sum = _log_sum(logits)
+        penalty = self._sampling.repetition_penalty
+        scores = logits if self._present is None else penalized(logits, self._present, penalty)
+        if self._rules is not None:
+            (scores,) = self._rules([self._tokens], scores[None])
         token = int(scores.argmax()) if self._sampling.temperature == 0 else self._drawn(scores)
+        self._tokens.append(token)
         if self._present is not None:
             self._present.add(token)
         return Chosen(token, float(logits[token]) - log_sum)
@@ -99,9 +106,23 @@ def _most_probable(weights: NDArray[np.float64], mass: float) -> NDArray[np.intp
     return order[: int(np.searchsorted(np.cumsum(weights[order]), mass)) + 1]
 
 
-def _penalized(logits: NDArray[np.float32], present: set[int], sampling: Sampling) -> NDArray[np.float32]:
+def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logarithms of the tokens' probabilities by the model, [rows, V]. Raises NotFinite."""
+    return np.stack([of_row - np.float32(_log_sum(of_row)) for of_row in logits])
+
+
+def _log_sum(logits: NDArray[np.float32]) -> float:
+    """Return the logarithm of the sum of the exponentials of logits, [V]. Raises NotFinite."""
+    top = float(logits.max())
+    if not np.isfinite(top):
+        raise NotFinite("the logits are not finite numbers")
+    return top + float(np.log(np.exp(logits - top).sum()))
+
+
+def penalized(logits: NDArray[np.float32], present: set[int], penalty: float) -> NDArray[np.float32]:
+    """Return scores in which the tokens that are present have become less probable. logits: [V], or the logarithms of probabilities."""
     scores = logits.copy()
     places = np.fromiter(present, dtype=np.intp, count=len(present))
     found = scores[places]
-    scores[places] = np.where(found < 0, found * sampling.repetition_penalty, found / sampling.repetition_penalty)
+    scores[places] = np.where(found < 0, found * penalty, found / penalty)
     return scores

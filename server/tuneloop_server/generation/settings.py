@@ -6,7 +6,7 @@ Every error names the field by the words of the client's protocol.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tuneloop_server.fields import invalid, whole_number, wrong
@@ -16,6 +16,10 @@ from tuneloop_server.generation.sampling import Sampling
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tuneloop_server.generation.beam_search import Beams
+
+MOST_BEAMS = 16
+"""Each is a row of the batch."""
 MOST_STOPS, MOST_STOP_CHARACTERS = 16, 1024
 """OpenAI allows four stop strings. Each is looked for in every token's text."""
 _MOST_TEMPERATURE = 2.0
@@ -31,6 +35,8 @@ class GenerationDefaults:
 
     sampling: Sampling = field(default_factory=Sampling)
     max_new_tokens: int | None = None
+    beams: Beams | None = None
+    """How answers are searched for, perhaps with one beam; None: this model is not searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +119,33 @@ def read_max_tokens(field: str, value: object) -> int | None:
     return whole_number(field, value, least=1, expected="expected a whole number from 1; for example 256")
 
 
+def read_num_beams(field: str, value: object) -> int | None:
+    """Return the beams that a client asks for; None: it does not say. Raises RequestError."""
+    if value is None:
+        return None
+    count = whole_number(
+        field, value, least=1, expected=f"allowed are whole numbers from 1 to {MOST_BEAMS}; for example 4"
+    )
+    if count > MOST_BEAMS:
+        raise wrong(field, value, f"allowed are whole numbers from 1 to {MOST_BEAMS}; for example 4")
+    return count
+
+
 def answer_tokens(
-    asked: int | None, *, default: int | None, prompt: int, window: int, limit: int | None, fields: tuple[str, str]
+    asked: int | None,
+    *,
+    default: int | None,
+    prompt: int | None,
+    window: int,
+    limit: int | None,
+    fields: tuple[str, str],
 ) -> int:
     """Return the most tokens of an answer.
 
-    asked: by the client. default: where it asks for nothing, as far as there is room; None: as many as there is room for. prompt: its tokens. window: tokens
-    of prompt and answer together. limit: that the deployment sets. fields: of the prompt and of the number, in errors. Raises RequestError if there is no room.
+    asked: by the client. default: where it asks for nothing, as far as there is room; None: as many as there is room for. prompt: its tokens; None: it takes no room of the
+    answer. window: tokens of prompt and answer together. limit: that the deployment sets. fields: of the prompt and of the number, in errors. Raises RequestError if there is no room.
     """
-    room = window - prompt
+    room = window - (prompt or 0)
     if room < 1:
         message = f"{fields[0]}: the prompt has {prompt} tokens, at most {window - 1} are allowed: the context window has {window} tokens for prompt and answer"
         raise invalid(message, field=fields[0])
@@ -131,7 +155,9 @@ def answer_tokens(
         message = f"{fields[1]}: {asked} was given, at most {limit} are allowed here (batching.maxNewTokens)"
         raise invalid(message, field=fields[1])
     if asked > room:
-        message = f"{fields[1]}: {asked} was given, at most {room} are left: the prompt has {prompt} tokens, and the context window {window} for prompt and answer"
+        why = f"the prompt has {prompt} tokens, and the context window {window} for prompt and answer"
+        found = f"allowed: an answer of this model has at most {window} tokens" if prompt is None else f"left: {why}"
+        message = f"{fields[1]}: {asked} was given, at most {room} are {found}"
         raise invalid(message, field=fields[1])
     return asked
 
@@ -147,14 +173,35 @@ class Asked:
     """Most tokens where neither the client nor `generation_config.json` says; None: as many as there is room for."""
     fields: tuple[str, str]
     """What the protocol calls the prompt, and the most tokens."""
+    num_beams: int | None = None
+    beams_field: str = "num_beams"
+    """What the protocol calls them."""
 
-    def generation(self, *, prompt: int, window: int, limit: int | None, defaults: GenerationDefaults) -> Generation:
-        """Return how the answer is made. prompt, window, limit: of `answer_tokens`. Raises RequestError if there is no room."""
+    def generation(
+        self, *, prompt: int | None, window: int, limit: int | None, defaults: GenerationDefaults
+    ) -> Generation:
+        """Return how the answer is made. prompt, window, limit: of `answer_tokens`. Raises RequestError if there is no room, or if it cannot be searched for."""
         default = self.default_tokens if defaults.max_new_tokens is None else defaults.max_new_tokens
         most = answer_tokens(
             self.max_tokens, default=default, prompt=prompt, window=window, limit=limit, fields=self.fields
         )
-        return Generation(max_tokens=most, sampling=self.sampling.over(defaults.sampling), stop=self.stop)
+        sampling = self.sampling.over(defaults.sampling)
+        beams = self._beams(defaults.beams, draws=sampling.temperature > 0)
+        return Generation(max_tokens=most, sampling=sampling, stop=self.stop, beams=beams)
+
+    def _beams(self, default: Beams | None, *, draws: bool) -> Beams | None:
+        """Return how the answer is searched for. A draw has one beam, and so has a model that continues its prompt."""
+        asked = self.num_beams
+        if default is None or draws:
+            if asked is not None and asked > 1:
+                why = "an answer that is drawn has one beam" if draws else "this model continues its prompt by one beam"
+                raise wrong(self.beams_field, asked, f"{why}; allowed is 1")
+            return None
+        count = default.count if asked is None else asked
+        if count > 1 and self.stop:
+            message = f"stop: is only allowed with one beam, and this answer has {count}; send {self.beams_field}: 1"
+            raise invalid(message, field="stop")
+        return replace(default, count=count) if count > 1 else None
 
 
 def refuse_unless(given: Mapping[str, object], neutral: Mapping[str, tuple[object, ...]], *, prefix: str = "") -> None:

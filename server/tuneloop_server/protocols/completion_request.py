@@ -1,6 +1,6 @@
 """The bodies of `/v1/chat/completions` and `/v1/completions`. Every error names the field; what OpenAI's API has and this server has not is refused by its name.
 
-Beside OpenAI's fields `top_k` and `repetition_penalty` are read, which clients send in `extra_body`.
+Beside OpenAI's fields `top_k` and `repetition_penalty` are read, and for a text `num_beams`, which clients send in `extra_body`.
 Source: https://platform.openai.com/docs/api-reference/chat/create
 """
 
@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_server.fields import check_known, choice, invalid, text_of, wrong
-from tuneloop_server.generation.settings import Asked, read_max_tokens, read_sampling, read_stop, refuse_unless
+from tuneloop_server.generation.settings import (
+    Asked,
+    read_max_tokens,
+    read_num_beams,
+    read_sampling,
+    read_stop,
+    refuse_unless,
+)
 from tuneloop_server.protocols.json_body import json_object
 
 if TYPE_CHECKING:
@@ -18,6 +25,7 @@ if TYPE_CHECKING:
 
 _SAMPLING = ("temperature", "top_p", "top_k", "repetition_penalty", "seed")
 _COMMON = ("model", "stream", "stream_options", "stop", "max_tokens", *_SAMPLING)
+_BEAMS = "num_beams"
 _NOT_READ = (
     "user",
     "metadata",
@@ -98,7 +106,7 @@ def read_chat(body: bytes, *, named: Callable[[object], str]) -> CompletionReque
 def read_completion(body: bytes, *, named: Callable[[object], str]) -> CompletionRequest:
     """Return what a request for the rest of a text asks for. named, errors: as of `read_chat`."""
     document = json_object(body, example=_TEXT_EXAMPLE)
-    check_known(document, (*_COMMON, "prompt", *_NOT_READ, *_NEUTRAL_OF_TEXT))
+    check_known(document, (*_COMMON, _BEAMS, "prompt", *_NOT_READ, *_NEUTRAL_OF_TEXT))
     refuse_unless(document, _NEUTRAL_OF_TEXT)
     given = document.get("prompt")
     if isinstance(given, list) and len(given) == 1:
@@ -127,6 +135,7 @@ def _request(
             max_tokens=read_max_tokens(fields[1], document.get(fields[1])),
             default_tokens=default_tokens,
             fields=fields,
+            num_beams=read_num_beams(_BEAMS, document.get(_BEAMS)),
         ),
         stream=stream,
         include_usage=_include_usage(document.get("stream_options"), stream=stream),

@@ -74,8 +74,9 @@ async def complete(
     if not asked.stream:
         generated = await generator.whole(prompt, generation, is_traffic=is_traffic)
         return Reply(json.dumps(completion.whole(generated), ensure_ascii=False).encode())
+    generator.require_stream(generation)
     pieces = generator.pieces(prompt, generation, is_traffic=is_traffic)
-    return await begun(_events(completion, pieces, prompt_tokens=len(prompt.ids)), error_event=_error_event)
+    return await begun(_events(completion, pieces, prompt_tokens=len(prompt.read)), error_event=_error_event)
 
 
 async def _events(

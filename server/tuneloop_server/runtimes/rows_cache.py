@@ -59,7 +59,11 @@ class RowsLayer(CacheLayerMixin):
         return -1
 
     def keep(self, rows: torch.Tensor, *, dropped: int) -> None:
-        """Keep some rows, without the first `dropped` places, which are padding in all of them."""
+        """Keep some rows, without the first `dropped` places, which are padding in all of them. Rows that only change their places keep their room."""
+        if len(rows) == self.keys.shape[0] and dropped == 0:
+            for held in (self.keys, self.values):
+                held[:, :, : self.length] = held[rows, :, : self.length]
+            return
         self.keys, self.values = (held[rows, :, dropped : self.length] for held in (self.keys, self.values))
         self.length -= dropped
 

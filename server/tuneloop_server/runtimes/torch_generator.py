@@ -13,14 +13,17 @@ import torch
 
 from tuneloop_api.contract.cgroup import free_memory
 from tuneloop_server.artifact import link_checked_model
-from tuneloop_server.generation.sampling import Sampling
-from tuneloop_server.generation.settings import GenerationDefaults
 from tuneloop_server.load_errors import cannot_load, require_numbers
 from tuneloop_server.runtimes.devices import device_of, place
+from tuneloop_server.runtimes.generation_config import defaults_of, defaults_of_writer, ends_of, start_of
 from tuneloop_server.runtimes.prompts import PromptTokenizer
+from tuneloop_server.runtimes.row_positions import answer_positions
+from tuneloop_server.runtimes.sources import SourceTokenizer
+from tuneloop_server.runtimes.token_rules import TokenRulesOfModel
 from tuneloop_server.runtimes.tokenizer import load_tokenizer
 from tuneloop_server.runtimes.torch_decoder import TorchDecoder
 from tuneloop_server.runtimes.torch_model import UNREADABLE, load_weights, prepare_torch, require_whole
+from tuneloop_server.runtimes.torch_seq2seq_decoder import TorchSeq2SeqDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,14 +34,12 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_api.contract.server_config import ServerConfig
     from tuneloop_server.generation.answer import Prompt, TokenMeaning
+    from tuneloop_server.generation.model import Decoder
+    from tuneloop_server.generation.settings import GenerationDefaults
     from tuneloop_server.tasks.task import Task
 
 _CACHE_SHARE = 0.5
 """Of the memory that is free once the model is loaded: for keys and values. The rest is for passes over long prompts, and for the copies while rows join."""
-_HONOURED = frozenset(
-    ["do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens", "max_length", "eos_token_id", "bos_token_id", "pad_token_id",
-     "decoder_start_token_id", "use_cache", "transformers_version"]
-)  # fmt: skip
 _TRIAL = ((3, 5, 4), (4, 3, 5, 4, 3, 3))
 """Tokens of two prompts of different lengths. Every vocabulary has them."""
 _TRIAL_TOKEN = 5
@@ -51,11 +52,11 @@ _log = logging.getLogger(__name__)
 class TorchGenerator:
     """See `GeneratingModel`."""
 
-    decoder: TorchDecoder
+    decoder: Decoder
     defaults: GenerationDefaults
     window: int
     most_tokens: int
-    prompts: PromptTokenizer
+    prompts: PromptTokenizer | SourceTokenizer
 
     @property
     def unknown_ids(self) -> frozenset[int]:
@@ -87,7 +88,8 @@ def load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) ->
             model, absent = load_weights(folder, task)
             require_whole(absent)
             place(model.eval(), device)
-            return _generator(model, load_tokenizer(folder), manifest)
+            make = _writer if model.config.is_encoder_decoder else _generator
+            return make(model, load_tokenizer(folder), manifest)
     except UNREADABLE as error:
         raise cannot_load(f"{config.artifact_uri}: model/", error) from error
 
@@ -96,7 +98,7 @@ def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator
     decoder = TorchDecoder(model)
     bytes_per_token = try_rows(model, decoder)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or manifest.max_tokens
-    most_tokens = int(_CACHE_SHARE * _free_bytes(model.device)) // bytes_per_token
+    most_tokens = _most_tokens(model, bytes_per_token)
     window = min(context, most_tokens)
     if window < context:
         _log.warning(
@@ -109,11 +111,46 @@ def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator
     )
     return TorchGenerator(
         decoder=decoder,
-        defaults=_defaults(model.generation_config),
+        defaults=defaults_of(model.generation_config),
         window=window,
         most_tokens=most_tokens,
-        prompts=PromptTokenizer(tokenizer, ends=_ends(model.generation_config, tokenizer)),
+        prompts=PromptTokenizer(tokenizer, ends=ends_of(model.generation_config, tokenizer)),
     )
+
+
+def _writer(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
+    """Return the generator of an encoder-decoder: an answer is a sequence of its own, and its source is cut as in training."""
+    config = model.generation_config
+    decoder = TorchSeq2SeqDecoder(model, start=start_of(config, model.config))
+    bytes_per_token = try_sources(model, decoder)
+    most_tokens = _most_tokens(model, bytes_per_token)
+    positions = answer_positions(model)
+    window = most_tokens - manifest.max_tokens
+    if window < 1:
+        raise ValueError(
+            f"keys and values of a text of {manifest.max_tokens} tokens, {bytes_per_token} bytes each, do not fit into half of the free memory"
+        )
+    window = window if positions is None else min(positions, window)
+    _log.info("answers: %d tokens; all together: %d tokens of %d bytes", window, most_tokens, bytes_per_token)
+    ends = ends_of(config, tokenizer)
+    return TorchGenerator(
+        decoder=decoder,
+        defaults=defaults_of_writer(config),
+        window=window,
+        most_tokens=most_tokens,
+        prompts=SourceTokenizer(
+            tokenizer,
+            max_tokens=manifest.max_tokens,
+            prefix=manifest.source_prefix or "",
+            start=decoder.start,
+            ends=ends,
+            rules=TokenRulesOfModel(config, ends=ends),
+        ),
+    )
+
+
+def _most_tokens(model: Any, bytes_per_token: int) -> int:
+    return int(_CACHE_SHARE * _free_bytes(model.device)) // bytes_per_token
 
 
 def try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
@@ -129,44 +166,50 @@ def try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
         alone = [_alone(model, [*prompt, _TRIAL_TOKEN]) for prompt in _TRIAL]
     except Exception as error:  # an architecture's code raises what it likes
         raise ValueError(f"{_refusal(model)} ({type(error).__name__})") from error
-    require_numbers(alone)
-    if any(np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, alone, strict=True)):
-        raise ValueError(_refusal(model))
+    _require_alike(model, found, alone)
     decoder.keep([])
     return bytes_per_token
 
 
+def try_sources(model: transformers.PreTrainedModel, decoder: TorchSeq2SeqDecoder) -> int:
+    """Return the bytes of the keys and values of a token, of an answer or a source. Raises ValueError as `try_rows` does: here the second answer joins a token later."""
+    first, second = _TRIAL
+    try:
+        decoder.add([first])
+        decoder.step([_TRIAL_TOKEN])
+        decoder.add([second])
+        found = decoder.step([_TRIAL_TOKEN, _TRIAL_TOKEN])
+        bytes_per_token = decoder.bytes_per_token
+        answers = [[decoder.start, _TRIAL_TOKEN, _TRIAL_TOKEN], [decoder.start, _TRIAL_TOKEN]]
+        alone = [_alone(model, source, answer) for source, answer in zip(_TRIAL, answers, strict=True)]
+    except Exception as error:  # as above
+        raise ValueError(f"{_refusal(model)} ({type(error).__name__})") from error
+    _require_alike(model, found, alone)
+    decoder.keep([])
+    return bytes_per_token
+
+
+def _require_alike(
+    model: transformers.PreTrainedModel, found: NDArray[np.float32], alone: Sequence[NDArray[np.float32]]
+) -> None:
+    require_numbers(alone)
+    if any(np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, alone, strict=True)):
+        raise ValueError(_refusal(model))
+
+
 def _refusal(model: transformers.PreTrainedModel) -> str:
     found = f"{model.config.model_type}: two answers that grow together are not what each would be alone"
-    return f"{found}; allowed are decoders that keep keys and values alone"
+    kind = "encoder-decoders" if model.config.is_encoder_decoder else "decoders"
+    return f"{found}; allowed are {kind} that keep keys and values alone"
 
 
 @torch.inference_mode()
-def _alone(model: Any, ids: list[int]) -> NDArray[np.float32]:
-    """Return the logits of the last token, [V], of a pass without a cache."""
-    logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
+def _alone(model: Any, ids: Sequence[int], answer: Sequence[int] | None = None) -> NDArray[np.float32]:
+    """Return the logits of the last token, [V], of a pass without a cache. answer: what the decoder reads, of a model that has an encoder."""
+    inputs = {} if answer is None else {"decoder_input_ids": torch.tensor([answer], device=model.device)}
+    logits = model(input_ids=torch.tensor([ids], device=model.device), **inputs, use_cache=False).logits
     return logits[0, -1].float().cpu().numpy()
 
 
 def _free_bytes(device: torch.device) -> int:
     return free_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
-
-
-def _ends(config: transformers.GenerationConfig, tokenizer: Any) -> frozenset[int]:
-    """Return the tokens that end an answer: those of generation_config.json, or that of the tokenizer."""
-    ends = tokenizer.eos_token_id if config.eos_token_id is None else config.eos_token_id
-    return frozenset([] if ends is None else ends if isinstance(ends, list) else [ends])
-
-
-def _defaults(config: transformers.GenerationConfig) -> GenerationDefaults:
-    """Return what generation_config.json says. What this server does not know is named in the log: answers then differ from those of transformers."""
-    if others := sorted(name for name in config.to_diff_dict() if name not in _HONOURED and not name.startswith("_")):
-        _log.warning("generation_config.json: %s: not known to this server, and without effect", ", ".join(others))
-    temperature = 1.0 if config.temperature is None else config.temperature
-    sampling = Sampling(
-        temperature=temperature if config.do_sample else 0.0,
-        top_k=config.top_k or 0 if config.do_sample else 0,
-        top_p=config.top_p or 1.0 if config.do_sample else 1.0,
-        repetition_penalty=config.repetition_penalty or 1.0,
-    )
-    return GenerationDefaults(sampling=sampling, max_new_tokens=config.max_new_tokens)

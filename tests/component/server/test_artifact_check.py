@@ -184,7 +184,7 @@ def test_a_task_that_this_server_does_not_know_is_refused_with_those_it_knows(ar
         task_of(configuration(artifact.folder), changed(artifact.manifest, task="poetry"))
     assert refused.value.exit_code == ExitCode.MODEL_ACCESS
     assert (
-        "has the task poetry, allowed are text-classification, text-classification/multi-label, text-classification/regression, token-classification, question-answering, text-generation, fill-mask"
+        "has the task poetry, allowed are text-classification, text-classification/multi-label, text-classification/regression, token-classification, question-answering, text-generation, text2text-generation, fill-mask"
         in str(refused.value)
     )
 

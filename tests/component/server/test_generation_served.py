@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from generating_artifacts import CORPUS, KINDS, PlainTransformers, tiny_decoder
 from huggingface_hub import InferenceClient, constants
 from metrics_page import assert_documented, lint
+from page_programs import programs_of
 from required import skip_or_fail
 from server_process import Server, configuration, running_fork
 from waiting import until
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 PROMPTS = [*CORPUS, "Ada", "A", "?" * 30]
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who was Ada Lovelace?"}]
 MOST = 40
-PROGRAMS = re.findall(
-    r"^```python\n(.*?)^```$", (Path(__file__).parents[3] / "docs/generation.md").read_text(), re.MULTILINE | re.DOTALL
-)
+PROGRAMS = [program for program in programs_of("docs/generation.md") if ".translation(" not in program]
 LONG = 4000
 """Tokens of an answer that takes seconds."""
 

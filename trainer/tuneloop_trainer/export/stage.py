@@ -191,6 +191,7 @@ def _manifest(
         adapter_base=base,
         target_scale=scale,
         answer_spans=evaluation.answer_spans,
+        source_prefix=config.settings.task_options.source_prefix or None,
     )
 
 

@@ -8,6 +8,7 @@ from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.depth import rate_factors
 from tuneloop_trainer.models.embedding_noise import add_embedding_noise
 from tuneloop_trainer.models.gradient_checkpointing import checkpoint_gradients
+from tuneloop_trainer.models.targets import shift_targets
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +25,7 @@ def build_for_training(model: Any, settings: Settings, *, task: Task, seed: int)
     training = settings.training
     factors = rate_factors(model, training.layerwise_lr_decay) if training.layerwise_lr_decay < 1 else {}
     built = method_of(settings.method).build(model, settings.method, task=task, seed=seed)
+    shift_targets(built)
     add_embedding_noise(built, training.neftune_alpha)
     checkpoint_gradients(built, training.gradient_checkpointing)
     return built, factors

@@ -1,7 +1,7 @@
 """Text-to-text generation: the model reads a text and writes another, such as its translation or its summary.
 
 The tokens of the target are a sequence of the row, of a length of its own, and each of them is a target of the loss. The model shifts them by itself to what
-its decoder reads: `labels` is an argument of its forward call. Nothing cuts a target, since a model that learns cut targets stops in the middle of a text.
+its decoder reads (`models.targets`): `labels` is an argument of its forward call. Nothing cuts a target, since a model that learns cut targets stops in the middle of a text.
 
 At the end of training the model writes a text for every test row, and these are measured.
 

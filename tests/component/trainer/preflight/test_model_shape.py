@@ -28,6 +28,7 @@ from tuneloop_trainer.dataset.shards import IGNORED
 from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.gradient_checkpointing import checkpoint_gradients
 from tuneloop_trainer.models.load import load_model
+from tuneloop_trainer.models.targets import shift_targets
 from tuneloop_trainer.models.trace import ModelShape, _Allocations, build_without_weights, shape_of
 from tuneloop_trainer.tasks import task_of
 from tuneloop_trainer.tasks.language_model import token_loss_sum
@@ -150,6 +151,7 @@ def test_the_loss_over_a_vocabulary_is_in_the_plan(tmp_path, task, model, share,
     labels = ids.masked_fill(torch.arange(tokens) >= share * tokens, IGNORED)
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     trained = load_model(tmp_path / "model", task=task_of(config.settings), labels=[], pad_token_id=0, dropout=None, seed=0).train().to(dtype)  # fmt: skip
+    shift_targets(trained)
     with Peak([*trained.parameters(), *trained.buffers(), *inputs.values(), labels]) as measured:
         output = trained(**inputs, **({"labels": labels} if task == "text2text-generation" else {}))
         loss = token_loss_sum(output, labels, 0.0)

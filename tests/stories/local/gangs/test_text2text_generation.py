@@ -15,6 +15,7 @@ import torch
 from forked_gangs import run_gangs
 from run_configs import run_config
 from sacrebleu.metrics import BLEU, CHRF
+from server_process import configuration, running_fork
 from tiny_writers import reversed_words, tiny_writer, write_rows
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from whole_job import Job
@@ -111,6 +112,13 @@ def test_the_published_folder_says_how_the_model_writes(done):
     assert json.loads((done.artifact / "model" / "config.json").read_text()).get("use_cache", True)
     assert json.loads((done.artifact / "manifest.json").read_text())["task"] == "text2text-generation"
     assert "AutoModelForSeq2SeqLM" in (done.artifact / "README.md").read_text()
+
+
+def test_a_server_adds_the_prefix_of_the_job_and_writes_what_was_measured(done, written, tmp_path):
+    sources = [row["source"] for row in done.test_rows()]
+    with running_fork(configuration(done.artifact), tmp_path) as server:
+        answered = server.ask({"inputs": sources}).json()
+    assert [of_text[0]["generated_text"] for of_text in answered] == written
 
 
 def test_three_ranks_go_on_from_a_checkpoint_of_two_and_write_the_same_texts(done):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tuneloop_server.errors import RequestError
+from tuneloop_server.generation.beam_search import Beams
 from tuneloop_server.generation.sampling import Sampling
-from tuneloop_server.generation.settings import AskedSampling, answer_tokens, read_sampling
+from tuneloop_server.generation.settings import Asked, AskedSampling, GenerationDefaults, answer_tokens, read_sampling
 
 GREEDY = Sampling()
 DRAWS = Sampling(temperature=0.6, top_k=20, top_p=0.95, repetition_penalty=1.1)
@@ -103,3 +104,55 @@ def test_a_repetition_penalty_that_would_make_infinite_logits_is_refused():
     ):
         read_sampling({"repetition_penalty": 1e-50})
     assert read_sampling({"repetition_penalty": 0.01}).repetition_penalty == 0.01
+
+
+FOUR = Beams(count=4, length_penalty=2.0, early_stopping=True)
+
+
+def generation(asked: int | None, defaults: Beams | None, *, stop: tuple[str, ...] = (), **sampling):
+    wanted = Asked(
+        sampling=AskedSampling(**sampling),
+        stop=stop,
+        max_tokens=None,
+        default_tokens=5,
+        fields=FIELDS,
+        num_beams=asked,
+    )
+    return wanted.generation(prompt=None, window=9, limit=None, defaults=GenerationDefaults(beams=defaults))
+
+
+@pytest.mark.parametrize(
+    ("asked", "defaults", "sampling", "expected"),
+    [
+        pytest.param(None, None, {}, None, id="a model that continues its prompt"),
+        pytest.param(1, None, {}, None, id="which may be asked for one beam"),
+        pytest.param(None, FOUR, {}, 4, id="the model decides where the client says nothing"),
+        pytest.param(2, FOUR, {}, 2, id="what was asked for"),
+        pytest.param(1, FOUR, {}, None, id="one beam is no search"),
+        pytest.param(3, Beams(count=1), {}, 3, id="a greedy model may search"),
+        pytest.param(None, FOUR, {"temperature": 0.7}, None, id="a draw has one beam"),
+        pytest.param(2, FOUR, {"temperature": 0.0}, 2, id="a temperature of 0 is no draw"),
+    ],
+)
+def test_beams_are_those_of_the_client_or_of_the_model(asked, defaults, sampling, expected):
+    found = generation(asked, defaults, **sampling).beams
+    assert found == (None if expected is None else Beams(count=expected, length_penalty=defaults.length_penalty, early_stopping=defaults.early_stopping))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "defaults", "others", "message"),
+    [
+        (2, None, {}, "num_beams: 2 was given, this model continues its prompt by one beam; allowed is 1"),
+        (2, FOUR, {"do_sample": True}, "num_beams: 2 was given, an answer that is drawn has one beam; allowed is 1"),
+        (None, FOUR, {"stop": ("x",)}, "stop: is only allowed with one beam, and this answer has 4; send num_beams: 1"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(asked, defaults, others, message):
+    with pytest.raises(RequestError) as refused:
+        generation(asked, defaults, **others)
+    assert str(refused.value) == message
+
+
+def test_an_answer_that_is_longer_than_the_decoder_can_write_is_refused():
+    with pytest.raises(RequestError, match="at most 9 are allowed: an answer of this model has at most 9 tokens"):
+        answer_tokens(10, default=None, prompt=None, window=9, limit=None, fields=FIELDS)

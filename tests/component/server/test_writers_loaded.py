@@ -1,0 +1,98 @@
+"""Encoder-decoders, in this process: answers that join, leave and search with beams are those of plain transformers; what cannot be served is refused when it is loaded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from writing_models import END, KINDS, PAD, VOCABULARY, writing_model, written
+
+from tuneloop_server.batching.growing_rows import GrowingRows, Row
+from tuneloop_server.generation.answer import Generation, GrowingAnswer, Prompt, TokenMeaning
+from tuneloop_server.generation.beam_answer import BeamAnswer
+from tuneloop_server.generation.beam_search import Beams
+from tuneloop_server.generation.sampling import Sampling
+from tuneloop_server.runtimes.token_rules import TokenRulesOfModel
+from tuneloop_server.runtimes.torch_seq2seq_decoder import TorchSeq2SeqDecoder
+
+MOST = 14
+SOURCES = [
+    np.random.default_rng(seed).integers(4, VOCABULARY, size).tolist() for seed, size in enumerate((9, 2, 5, 14, 3))
+]
+
+
+def answer_to(model, source, *, most=MOST, beams: Beams | None = None, repetition_penalty: float = 1.0, **rules):
+    """Return an answer to a source, with the rules of generation_config.json."""
+    config = model.generation_config.__class__(**model.generation_config.to_dict() | rules)
+    meaning = TokenMeaning(
+        decode=lambda ids: "".join(f"{token} " for token in ids),
+        ends=frozenset([END]),
+        rules=TokenRulesOfModel(config, frozenset([END])),
+    )
+    sampling = Sampling(repetition_penalty=repetition_penalty)
+    generation = Generation(max_tokens=most, beams=beams, sampling=sampling)
+    kind = GrowingAnswer if beams is None else BeamAnswer
+    return kind(Prompt(text="", ids=[PAD], source=source), generation, meaning)
+
+
+def grown(model, arrivals) -> list[list[int]]:
+    """Return the tokens of answers, of which each joins some passes after the one before. arrivals: (answer, pass)."""
+    rows, waiting = GrowingRows(TorchSeq2SeqDecoder(model, start=PAD)), list(arrivals)
+    found: dict[int, list[int]] = {id(answer): [] for answer, _ in arrivals}
+    live, number = [], 0
+    while waiting or live:
+        joining = [Row(answer) for answer, at in waiting if at <= number]
+        waiting = [(answer, at) for answer, at in waiting if at > number]
+        live += joining
+        for row, pieces in rows.advance(joining):
+            assert isinstance(pieces, list), pieces
+            found[id(row.answer)] += [piece.token for piece in pieces]
+        live = [row for row in live if row.is_wanted]
+        number += 1
+    return [found[id(answer)] for answer, _ in arrivals]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_that_join_later_and_search_beside_others_are_those_of_plain_transformers(kind):
+    model = writing_model(kind)
+    searched = [None, Beams(count=3), None, Beams(count=2), None]
+    expected = [
+        written(model, source, max_new_tokens=MOST, num_beams=1 if beams is None else beams.count)
+        for source, beams in zip(SOURCES, searched, strict=True)
+    ]
+    arrivals = [
+        (answer_to(model, source, beams=beams), at)
+        for at, (source, beams) in enumerate(zip(SOURCES, searched, strict=True))
+    ]
+    assert grown(model, arrivals) == expected
+    assert len({tuple(tokens) for tokens in expected}) > 1
+
+
+RULES = [
+    pytest.param({}, id="as it likes"),
+    pytest.param({"no_repeat_ngram_size": 2}, id="no pair of tokens twice"),
+    pytest.param({"min_length": 8}, id="at least seven tokens"),
+    pytest.param({"min_new_tokens": 5, "bad_words_ids": [[7], [8, 9], [PAD]]}, id="words that are not allowed"),
+    pytest.param({"forced_bos_token_id": 5, "forced_eos_token_id": END}, id="a first and a last token that are given"),
+    pytest.param({"suppress_tokens": [4, 6], "begin_suppress_tokens": [END, 9]}, id="tokens that are not written"),
+    pytest.param({"repetition_penalty": 1.7}, id="tokens that were there are less probable"),
+]
+SEARCHES = [
+    pytest.param(None, id="greedy"),
+    pytest.param(Beams(count=4), id="beams"),
+    pytest.param(Beams(count=4, early_stopping=True), id="until there are as many answers as beams"),
+    pytest.param(Beams(count=3, early_stopping="never", length_penalty=2.0), id="long answers, to the end"),
+    pytest.param(Beams(count=5, length_penalty=-1.0), id="short answers"),
+]
+
+
+@pytest.fixture(scope="module")
+def bart():
+    return writing_model("bart")
+
+
+@pytest.mark.parametrize("beams", SEARCHES)
+@pytest.mark.parametrize("rules", RULES)
+def test_what_generation_config_says_holds_as_in_plain_transformers(bart, rules, beams):
+    search = {} if beams is None else {"num_beams": beams.count, "length_penalty": beams.length_penalty, "early_stopping": beams.early_stopping}  # fmt: skip
+    expected = [written(bart, source, max_new_tokens=MOST, **search, **rules) for source in SOURCES]
+    assert grown(bart, [(answer_to(bart, source, beams=beams, **rules), 0) for source in SOURCES]) == expected
