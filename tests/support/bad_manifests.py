@@ -282,7 +282,7 @@ BAD_MANIFESTS = (
     bad("B21", By.RULE, "spec.rollout.gates[0].margin", 5, "must be a share of more than 0 and less than 1 for a metric", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.SCHEMA, "spec.rollout.gates[0].alpha", 0.5, "should be less than 0.5", advice="must be less than 0.5", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.SCHEMA, "spec.rollout.gates[0].noDataLimit", 61, "should be less than or equal to 60", advice="must be at most 60", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
-    bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "Calibration"}], "GoldenAccuracy and Calibration apply only with a golden set", kind=DEPLOYMENT),
+    bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "Calibration"}], "GoldenAccuracy, Calibration and GenerationQuality apply only with a golden set", kind=DEPLOYMENT),
     bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "FeedbackAccuracy"}], "FeedbackAccuracy applies only with feedback", kind=DEPLOYMENT),
     bad("B21", By.OPERATOR, "spec.rollout.rollback.baking", "2h", "FeedbackAccuracy looks at whole days whose labels have come", kind=DEPLOYMENT, spec__feedback={"labelDelay": "12h"}, spec__rollout={"gates": [_GATE | {"metric": "FeedbackAccuracy"}], "rollback": {"window": "7d"}}),
     bad("B21", By.RULE, "spec.monitoring.baselineWindow", "0s", "must be longer than 0s", kind=DEPLOYMENT),

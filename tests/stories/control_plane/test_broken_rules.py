@@ -76,7 +76,7 @@ BROKEN_RULES = [
     (ModelDeployment, {"rollout": {"gates": [{"name": "a", "query": "up", "compare": "Absolute", "margin": 1, "alpha": 0.1}]}}, "spec.rollout.gates[0].alpha: Forbidden: applies only to metric"),
     (ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": metric, "margin": 0.01} for metric in ("Errors", "Latency")]}}, "spec.rollout.gates: Invalid value: no two gates may have the same name"),
     (ModelDeployment, {"rollout": {"strategy": "Recreate", "gates": [{"name": "a", "metric": "Errors", "margin": 0.01}]}}, "spec.rollout.gates: Forbidden: Errors, Latency and Agreement apply only to strategy"),
-    (ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": "GoldenAccuracy", "margin": 0.03}]}}, "spec.rollout.gates: Forbidden: GoldenAccuracy and Calibration apply only with a golden set"),
+    (ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": "GoldenAccuracy", "margin": 0.03}]}}, "spec.rollout.gates: Forbidden: GoldenAccuracy, Calibration and GenerationQuality apply only with a golden set"),
     *((ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": "FeedbackAccuracy", "margin": 0.03}]}} | given, "spec.rollout.gates: Forbidden: FeedbackAccuracy applies only with feedback") for given in ({}, {"feedback": {"enabled": False}})),
     (ModelDeployment, {"retraining": {"suspend": True}}, "spec.retraining: Forbidden: applies only to deployments with rollout"),
     (ModelDeployment, {"retraining": {}, "rollout": {}, "adapters": [{"name": "a", "uri": "pvc://a/b"}]}, "spec.retraining: Forbidden: cannot be combined with adapters"),
