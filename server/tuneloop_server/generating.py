@@ -59,7 +59,7 @@ class TextGenerator:
         """limit: most tokens of an answer; None: what the context window has room for."""
         self._model = model
         self._limit = limit
-        self._generating = generating
+        self.generating = generating
         self._batcher = batcher
         self._monitoring = monitoring
         self._kinds = TextKinds()
@@ -72,7 +72,7 @@ class TextGenerator:
     async def answer(self, texts: Sequence[str], parameters: Any, *, is_traffic: bool) -> list[Answer]:
         """Return the answer for each text; they grow together. is_traffic: they count as features. Raises RequestError."""
         self._batcher.require_room(len(texts))
-        asked = self._generating.asked(parameters)
+        asked = self.generating.asked(parameters)
         prompts = [await self.prompt_of_text(text, field=asked.fields[0]) for text in texts]
         planned = [(prompt, self.generation(prompt, asked)) for prompt in prompts]
         try:
@@ -81,7 +81,7 @@ class TextGenerator:
         except* RequestError as errors:
             raise errors.exceptions[0] from None
         return [
-            self._generating.answer(text, task.result(), parameters) for text, task in zip(texts, tasks, strict=True)
+            self.generating.answer(text, task.result(), parameters) for text, task in zip(texts, tasks, strict=True)
         ]
 
     async def prompt_of_text(self, text: str, *, field: str) -> Prompt:

@@ -26,6 +26,7 @@ ANSWERS: dict[str, AnswerFormat] = {
     "token-classification": TOKEN_CLASSIFICATION_ANSWERS,
     "question-answering": QUESTION_ANSWERING_ANSWERS,
     "text-generation": TEXT_GENERATION_ANSWERS,
+    "text2text-generation": TEXT_GENERATION_ANSWERS,
     "fill-mask": FILL_MASK_ANSWERS,
 }
 """By the task of the artifact: a Hugging Face task id, and perhaps a problem type."""

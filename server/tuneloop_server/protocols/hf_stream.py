@@ -6,11 +6,11 @@ Source: https://huggingface.co/docs/text-generation-inference/conceptual/streami
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuneloop_server.fields import invalid
 from tuneloop_server.protocols.event_stream import EventStream, begun, event
-from tuneloop_server.tasks.text_generation import full_text, token
+from tuneloop_server.tasks.text_generation import token
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tuneloop_server.generating import TextGenerator
     from tuneloop_server.generation.answer import Generation, Prompt
     from tuneloop_server.lifecycle import ModelService
-    from tuneloop_server.tasks.text_generation import TextGenerationParameters
 
 
 def generator_that_streams(service: ModelService, name: str) -> TextGenerator:
@@ -30,18 +29,19 @@ def generator_that_streams(service: ModelService, name: str) -> TextGenerator:
     return service.generator_of(name)
 
 
-async def streamed(generator: TextGenerator, text: str, parameters: TextGenerationParameters) -> EventStream:
-    """Return the beginning of what answers a text. Raises RequestError."""
-    asked = parameters.asked
+async def streamed(generator: TextGenerator, text: str, parameters: Any) -> EventStream:
+    """Return the beginning of what answers a text. parameters: of the task. Raises RequestError."""
+    asked = generator.generating.asked(parameters)
     prompt = await generator.prompt_of_text(text, field=asked.fields[0])
     generation = generator.generation(prompt, asked)
     return await begun(_events(generator, prompt, generation, parameters), error_event=_error_event)
 
 
 async def _events(
-    generator: TextGenerator, prompt: Prompt, generation: Generation, parameters: TextGenerationParameters
+    generator: TextGenerator, prompt: Prompt, generation: Generation, parameters: Any
 ) -> AsyncGenerator[bytes]:
     texts: list[str] = []
+    generating = generator.generating
     async with aclosing(generator.pieces(prompt, generation)) as pieces:
         async for piece in pieces:
             texts.append(piece.text)
@@ -49,8 +49,9 @@ async def _events(
             if piece.finish is not None:
                 details = {"finish_reason": piece.finish, "generated_tokens": len(texts)}
                 last = {
-                    "generated_text": full_text(prompt.text, "".join(texts), parameters),
-                    "details": details | {"input_length": len(prompt.ids), "seed": parameters.asked.sampling.seed},
+                    "generated_text": generating.whole_text(prompt.text, "".join(texts), parameters),
+                    "details": details
+                    | {"input_length": len(prompt.ids), "seed": generating.asked(parameters).sampling.seed},
                 }
             yield event({"index": len(texts), "token": token(piece), **last})
 

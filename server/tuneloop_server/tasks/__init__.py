@@ -10,6 +10,7 @@ from tuneloop_server.errors import CannotServe
 from tuneloop_server.tasks.fill_mask import FILL_MASK
 from tuneloop_server.tasks.multi_label_classification import MULTI_LABEL_CLASSIFICATION
 from tuneloop_server.tasks.question_answering import QUESTION_ANSWERING
+from tuneloop_server.tasks.text2text_generation import TEXT2TEXT_GENERATION
 from tuneloop_server.tasks.text_classification import TEXT_CLASSIFICATION
 from tuneloop_server.tasks.text_generation import TEXT_GENERATION
 from tuneloop_server.tasks.text_regression import TEXT_REGRESSION
@@ -29,6 +30,7 @@ TASKS: dict[str, Task[Any]] = {
         TOKEN_CLASSIFICATION,
         QUESTION_ANSWERING,
         TEXT_GENERATION,
+        TEXT2TEXT_GENERATION,
         FILL_MASK,
     )
 }

@@ -121,6 +121,8 @@ class Generating(Generic[Parameters]):
     """What a client asks of the answer to each of its texts."""
     answer: Callable[[str, Generated, Parameters], Answer]
     """(text, what was generated, parameters) → what the text is answered with."""
+    whole_text: Callable[[str, str, Parameters], str]
+    """(text, what was generated, parameters) → the whole text at the end of a stream."""
 
 
 def no_windows(*_: object) -> NoReturn:

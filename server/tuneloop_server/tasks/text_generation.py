@@ -103,7 +103,7 @@ TEXT_GENERATION = Task(
     auto_class="AutoModelForCausalLM",
     needs_offsets=False,
     read_parameters=read_parameters,
-    generating=Generating(asked=lambda parameters: parameters.asked, answer=answer),
+    generating=Generating(asked=lambda parameters: parameters.asked, answer=answer, whole_text=full_text),
     features=TEXT_GENERATION_FEATURES,
     answer_format=TEXT_GENERATION_ANSWERS,
     tensors=Tensors(

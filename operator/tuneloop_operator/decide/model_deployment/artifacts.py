@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 NEVER_COMES = frozenset({"JobFailed", "JobNotReadable", "AdapterAlone", "NoAdapter", "TaskNotServed"})
 """Reasons of an artifact that is not available, with which a person must act first."""
-NOT_SERVED = ("text2text-generation",)
-"""Tasks that jobs train for and no server of ours answers."""
 
 
 def artifact_of(observed: ObservedDeployment) -> ArtifactReference | tuple[str, str]:
@@ -75,8 +73,6 @@ def _task_not_served(observed: ObservedDeployment, task: str) -> str | None:
     """Return why the runtime does not serve a task, and what to do; None if it does."""
     runtime = observed.deployment.spec.runtime
     type_ = (runtime and runtime.type) or "Builtin"
-    if type_ != "Custom" and task in NOT_SERVED:
-        return f"which runtime.type: {type_} does not serve; use runtime.type: Custom with a server of yours, or load the published folder with transformers"
     if type_ == "VLLM" and task not in TASKS_OF_VLLM:
         return f"runtime.type: VLLM serves {', '.join(TASKS_OF_VLLM)}; set runtime.type: Builtin"
     return None

@@ -36,7 +36,7 @@ def test_every_limit_has_a_range_with_its_default_as_the_example():
     [
         (
             {"task": "poetry"},
-            "task: poetry was given, allowed: text-classification, text-classification/multi-label, text-classification/regression, token-classification, question-answering, text-generation, fill-mask; example: ",
+            "task: poetry was given, allowed: text-classification, text-classification/multi-label, text-classification/regression, token-classification, question-answering, text-generation, text2text-generation, fill-mask; example: ",
         ),
         ({"labels": []}, "labels: [] was given, at least one is needed; example: "),
         ({"canary": CONFIG["stable"]}, "canary.name: 5f0a1b2c was given, stable has this name; "),
