@@ -281,6 +281,8 @@ BAD_MANIFESTS = (
     bad_text("B21", "spec.rollout.gates[0].name", "Errors", f.GATE_NAME, kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.RULE, "spec.rollout.gates[0].margin", 5, "must be a share of more than 0 and less than 1 for a metric", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.SCHEMA, "spec.rollout.gates[0].alpha", 0.5, "should be less than 0.5", advice="must be less than 0.5", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
+    bad("B21", By.SCHEMA, "spec.rollout.gates[0].similarity", 1.5, "should be less than or equal to 1", advice="must be at most 1", kind=DEPLOYMENT, spec__rollout__gates=[_GATE | {"metric": "Agreement"}]),
+    bad("B21", By.RULE, "spec.rollout.gates[0].similarity", 0.5, "applies only to metric: Agreement", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.SCHEMA, "spec.rollout.gates[0].noDataLimit", 61, "should be less than or equal to 60", advice="must be at most 60", kind=DEPLOYMENT, spec__rollout__gates=[_GATE]),
     bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "Calibration"}], "GoldenAccuracy, Calibration and GenerationQuality apply only with a golden set", kind=DEPLOYMENT),
     bad("B21", By.RULE, "spec.rollout.gates", [_GATE | {"metric": "FeedbackAccuracy"}], "FeedbackAccuracy applies only with feedback", kind=DEPLOYMENT),

@@ -51,7 +51,7 @@ class Generating:
     greedy: Mapping[str, object]
     """Of Hugging Face's API: what makes a golden answer the same each time."""
     is_drawn: bool
-    """Whether tokens may be drawn, so that `seed` makes the draws the same."""
+    """Whether tokens are often drawn, so that `seed` makes the draws the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,6 +74,7 @@ BROKEN_RULES = [
     *((ModelDeployment, {"rollout": {"gates": [{"name": "a", "query": "up", "margin": 1} | given]}}, "spec.rollout.gates[0].query: Invalid value: must name {{revision}} to be compared with stable, or compare") for given in ({}, {"compare": "Stable"})),
     (ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": "Errors", "margin": 0.01, "compare": "Absolute"}]}}, "spec.rollout.gates[0].compare: Forbidden: applies only to query"),
     (ModelDeployment, {"rollout": {"gates": [{"name": "a", "query": "up", "compare": "Absolute", "margin": 1, "alpha": 0.1}]}}, "spec.rollout.gates[0].alpha: Forbidden: applies only to metric"),
+    (ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": "Errors", "margin": 0.01, "similarity": 0.5}]}}, "spec.rollout.gates[0].similarity: Forbidden: applies only to metric: Agreement"),
     (ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": metric, "margin": 0.01} for metric in ("Errors", "Latency")]}}, "spec.rollout.gates: Invalid value: no two gates may have the same name"),
     (ModelDeployment, {"rollout": {"strategy": "Recreate", "gates": [{"name": "a", "metric": "Errors", "margin": 0.01}]}}, "spec.rollout.gates: Forbidden: Errors, Latency and Agreement apply only to strategy"),
     (ModelDeployment, {"rollout": {"gates": [{"name": "a", "metric": "GoldenAccuracy", "margin": 0.03}]}}, "spec.rollout.gates: Forbidden: GoldenAccuracy, Calibration and GenerationQuality apply only with a golden set"),

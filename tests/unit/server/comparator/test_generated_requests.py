@@ -13,6 +13,7 @@ from tuneloop_server.comparator.generated_requests import PATHS, compared_body, 
 from tuneloop_server.comparator.golden_rows import BadRow, GoldenFile, GoldenRow
 from tuneloop_server.protocols.completion_request import read_chat, read_completion
 from tuneloop_server.protocols.hf import read
+from tuneloop_server.tasks.text2text_generation import read_parameters as read_text2text_parameters
 from tuneloop_server.tasks.text_generation import read_parameters
 
 GENERATED = ANSWERS["text-generation"]
@@ -71,6 +72,15 @@ def test_our_server_reads_what_is_asked(temperature):
     found = read(body)
     parameters = read_parameters(found.parameters)
     assert (found.stream, parameters.details, parameters.asked.sampling.seed) == (False, True, 7)
+
+
+def test_text_to_text_is_asked_as_the_client_asked_and_without_a_stream():
+    generating = ANSWERS["text2text-generation"].generating
+    nested = {"inputs": "a", "parameters": {"generate_parameters": {"num_beams": 4}}}
+    for document in (nested, {"inputs": "a", "parameters": {}}):
+        body = compared_body(HF, json.dumps(document | {"stream": True}).encode(), generating, seed=7)
+        assert json.loads(body) == document
+        read_text2text_parameters(read(body).parameters)
 
 
 def test_copies_of_completions_are_taken_beside_those_of_hugging_faces_api():
