@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rollout_gate_intervals
 from baking_simulation import bakings, watched_hours
+from generation_simulation import SHAPES, replays
 from rollout_simulation import Change, Outcomes, Settings, Share, simulate
 
 from tuneloop_operator.decide.model_deployment.gates.evidence import Levels
@@ -42,6 +43,8 @@ QUERIES = """A gate with `compare: Stable` on the errors of canary and stable in
 hour. A burst is 30 s with 30 % errors of the canary. Minutes: until the roll-back, median."""
 LABELS = """A gate on `FeedbackAccuracy`: 8 days of labels for both revisions, the one before is right in 9 of 10, alpha 0.05 for all days together. Taken back, %; in brackets
 the median day of it. The rest stays promoted."""
+GENERATED = """A gate on `GenerationQuality`, margin 3 points, one look with alpha 0.05; columns: similarity to the references that the canary lacks, points. Promoted / rolled back, %; the rest gave
+up. Similarities of two equal models differ on a row by 0.24 (standard deviation). In the last shape the canary gives stable's answers but for those that it loses."""
 LOOKS = """The error gate alone, margin 1 point. A gate that takes all of alpha at every look breaks its promise where the canary is worse by exactly the margin."""
 INTERVALS = """How often the verdict is wrong where harm is exactly the margin, as a multiple of the level: false Fail, false Pass. Above 1 the method breaks
 its promise. Summed over all counts, not simulated."""
@@ -218,6 +221,20 @@ def late_labels(bench: Bench) -> Iterator[str]:
             yield f"| {100 * margin:g} | {labels:,} | " + " | ".join(cells) + " |"
 
 
+def generated_answers(bench: Bench) -> Iterator[str]:
+    sizes = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)
+    yield "| golden rows | what is worse | " + " | ".join(f"{100 * by:g}" for by in sizes) + " |"
+    yield "|---" * (len(sizes) + 2) + "|"
+    for rows in (100, 250, 500, 1000):
+        for shape in SHAPES:
+            cells = []
+            for by in sizes:
+                rng = bench.generator(f"generated {rows} {shape} {by}")
+                passed, failed = replays(rng, shape=shape, rows=rows, worse=by, count=bench.rollouts)
+                cells.append(f"{100 * passed:.1f} / {100 * failed:.1f}")
+            yield f"| {rows:,} | {shape} | " + " | ".join(cells) + " |"
+
+
 def ways_to_share(bench: Bench) -> Iterator[str]:
     settings = Settings(latency=None, accuracy=None, calibration=None)
     plan = planned_looks([settings.requests] * 3, alpha=settings.alpha, inconclusive_limit=settings.ends)
@@ -274,6 +291,7 @@ TABLES: tuple[tuple[str, str, Callable[[Bench], Iterator[str]]], ...] = (
     ("Requests and hours", HOURS, requests_and_hours),
     ("Gates with a query", QUERIES, gates_with_a_query),
     ("Late labels", LABELS, late_labels),
+    ("Generated answers", GENERATED, generated_answers),
     ("How looks share alpha", LOOKS, ways_to_share),
     ("Which interval", INTERVALS, lambda _: rollout_gate_intervals.tables()),
 )

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuneloop_operator.decide.model_deployment.gates import latency, paired, proportions
-from tuneloop_operator.decide.model_deployment.gates.calibration import GapSums, calibration_loss
+from tuneloop_operator.decide.model_deployment.gates.calibration import calibration_loss
 from tuneloop_operator.decide.model_deployment.gates.judge import judged
 from tuneloop_operator.decide.model_deployment.gates.limits import Limits, outcome_of
 from tuneloop_operator.decide.model_deployment.gates.looks import Look, planned_looks, single_look
+from tuneloop_operator.decide.model_deployment.gates.paired_sums import PairedSums
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, GateResult, Verdict
 
 if TYPE_CHECKING:
@@ -265,7 +266,7 @@ def accuracy_result(settings: Settings, look: Look, canary_only: int, stable_onl
 
 def golden_rows(
     settings: Settings, change: Change, rng: np.random.Generator, rollouts: int
-) -> tuple[np.ndarray, np.ndarray, Iterator[GapSums]]:
+) -> tuple[np.ndarray, np.ndarray, Iterator[PairedSums]]:
     """Return rows on which only the canary, only stable is wrong, [R] each, and the sums of the gaps.
 
     Confidence ~ Beta(9, 1), 0.9 on average, and stable is right as often as it says: it is calibrated. The canary turns right answers wrong, and wrong
@@ -284,7 +285,7 @@ def golden_rows(
         axis=1,
     )
     gaps = (
-        GapSums(
+        PairedSums(
             rows=settings.rows,
             canary=float(c),
             stable=float(s),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _ENCODE_HERE = 8192
 """Characters that are tokenized on the event loop (well under 2 ms); more would delay the tokens of others."""
+_COMPARED_TOKENS = 256
+"""Most tokens of an answer to a comparator."""
 _NO_LOGITS = np.empty(0, dtype=np.float32)
 _NO_FEATURES = Answer(value=None, predictions=[], features=dict)
 """Stands for an answer where only its prompt has features."""
@@ -119,7 +122,12 @@ class TextGenerator:
             return whole(prompt, [piece async for piece in pieces])
 
     async def pieces(self, prompt: Prompt, generation: Generation, *, is_traffic: bool = True) -> AsyncGenerator[Piece]:
-        """Yield an answer as it grows. Whoever stops to iterate closes the iterator: nothing is computed for nobody. Raises RequestError."""
+        """Yield an answer as it grows. Whoever stops to iterate closes the iterator: nothing is computed for nobody. Raises RequestError.
+
+        is_traffic: a client asks. A comparator gets the first tokens alone: copies of long answers must not take the room of clients.
+        """
+        if not is_traffic:
+            generation = replace(generation, max_tokens=min(generation.max_tokens, _COMPARED_TOKENS))
         async with aclosing(self._batcher.pieces(prompt, generation)) as pieces:
             async for piece in pieces:
                 if piece.finish is not None:  # counted before its last piece goes out: a client may look right after it

@@ -42,6 +42,8 @@ class ComparatorLimits(MessageModel):
     """Largest answer that is read. More is a failure of the revision."""
     answer_seconds: float = 10.0
     """Longest time for one answer, connection included."""
+    generated_answer_seconds: float = 120.0
+    """The same where the models generate text. Servers of ours give a comparator at most 256 tokens."""
 
 
 class GoldenSet(MessageModel):

@@ -5,9 +5,9 @@ Prometheus shows the same numbers; local mode and gates without Prometheus read 
 
 What gates need of it (`tuneloop_operator.decide.model_deployment.gates`):
 - `latencyRatios` are the counts of `latency.RatioHistogram`, in the bins of `RATIO_EDGES`.
-- `LabelledCounts` has the fields of `paired.PairedCounts` for wrong answers, and `GapSums` those of `calibration.GapSums`.
+- `LabelledCounts` has the fields of `paired.PairedCounts` for wrong answers, and `PairedSums` those of `paired_sums.PairedSums`.
 - Errors on the same requests are `paired.PairedCounts` as well: both_failed, canary_failed, stable_failed of `PairCounts.rows`.
-- Disagreements are `disagree` of `disagree + agree` requests.
+- Disagreements are `disagree` of `disagree + agree` requests; of generated texts also those in the lower bins of `similarity`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _SLOWER = (
 )
 RATIO_EDGES = (*(1 / (1 + edge) - 1 for edge in reversed(_SLOWER)), *_SLOWER)
 """Upper edges of the bins of `latencyRatios` but the last, as canary's time / stable's time − 1. A bin holds its upper edge."""
+
+SIMILARITY_STEPS = 20
+"""Bins of `similarity` but the last, which holds a similarity of 1 alone: bin i holds i / 20 and more."""
 
 
 class Failures(MessageModel):
@@ -56,6 +59,23 @@ class Flip(MessageModel):
     count: int
 
 
+class GeneratedAnswers(MessageModel):
+    """Texts that a revision generated where both gave an answer, by how they ended. Each text counts once."""
+
+    stop: int = 0
+    """The model ended it, or a stop string did."""
+    length: int = 0
+    """It reached the most tokens that were allowed."""
+    empty: int = 0
+    """It has nothing but white space."""
+    refused: int = 0
+    """It has a `refusal`, or begins with words of a refusal."""
+    unknown: int = 0
+    """The answer does not say how it ended."""
+    tokens: int = 0
+    """Of all these texts together, where the answer says it."""
+
+
 class PairCounts(MessageModel):
     """Requests that both revisions were asked, each by one verdict."""
 
@@ -76,7 +96,12 @@ class PairCounts(MessageModel):
     flips: list[Flip] = Field(default=[])
     """Pairs of classes with a count. A class without a name of its own is `other`; a place without an entity is `none`."""
     latency_ratios: list[int] = Field(default=[])
-    """Pairs that both answered, after the warm-up, by the ratio of their times: one count a bin, `len(RATIO_EDGES) + 1` in all."""
+    """Pairs that both answered, after the warm-up, by the ratio of their times: one count a bin, `len(RATIO_EDGES) + 1` in all. Of generated texts the times of a token, where
+    the lengths of both are near."""
+    similarity: list[int] = Field(default=[])
+    """Pairs of generated texts by how alike they are: one count a bin, `SIMILARITY_STEPS + 1` in all. Of several texts in a request the least alike counts. Empty: nothing is generated."""
+    stable_answers: GeneratedAnswers = GeneratedAnswers()
+    canary_answers: GeneratedAnswers = GeneratedAnswers()
 
     @property
     def rows(self) -> int:
@@ -84,8 +109,8 @@ class PairCounts(MessageModel):
         return self.agree + self.disagree + self.stable_failed + self.canary_failed + self.both_failed
 
 
-class GapSums(MessageModel):
-    """Sums over labelled rows of each revision's gap: confidence in what it chose − 1 if that is correct, else 0."""
+class PairedSums(MessageModel):
+    """Sums over labelled rows of a number of each revision, of its squares, and of the products."""
 
     rows: int = 0
     canary: float = 0.0
@@ -102,8 +127,10 @@ class LabelledCounts(MessageModel):
     both_wrong: int = 0
     canary_only: int = 0
     stable_only: int = 0
-    gaps: GapSums = GapSums()
-    """Of these the rows for which there are two answers with a confidence."""
+    gaps: PairedSums = PairedSums()
+    """Confidence in what a revision chose − 1 if that is correct, else 0: of the rows for which there are two answers with a confidence."""
+    similarity: PairedSums = PairedSums()
+    """How alike the generated text and the right answer are, from 0 to 1; 0 for a revision that does not answer. No rows: nothing is generated."""
 
 
 class GoldenCounts(MessageModel):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tuneloop_server.answers.fill_mask import FILL_MASK_ANSWERS
 from tuneloop_server.answers.multi_label_classification import MULTI_LABEL_ANSWERS
 from tuneloop_server.answers.question_answering import QUESTION_ANSWERING_ANSWERS
+from tuneloop_server.answers.text2text_generation import TEXT2TEXT_ANSWERS
 from tuneloop_server.answers.text_classification import TEXT_CLASSIFICATION_ANSWERS
 from tuneloop_server.answers.text_generation import TEXT_GENERATION_ANSWERS
 from tuneloop_server.answers.text_regression import TEXT_REGRESSION_ANSWERS
@@ -26,7 +27,7 @@ ANSWERS: dict[str, AnswerFormat] = {
     "token-classification": TOKEN_CLASSIFICATION_ANSWERS,
     "question-answering": QUESTION_ANSWERING_ANSWERS,
     "text-generation": TEXT_GENERATION_ANSWERS,
-    "text2text-generation": TEXT_GENERATION_ANSWERS,
+    "text2text-generation": TEXT2TEXT_ANSWERS,
     "fill-mask": FILL_MASK_ANSWERS,
 }
 """By the task of the artifact: a Hugging Face task id, and perhaps a problem type."""

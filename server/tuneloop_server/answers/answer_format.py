@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
+    from tuneloop_server.answers.generated import GeneratedText
+
 Classes: TypeAlias = "Mapping[Hashable, str]"
 """Place → class. A place that is not there has no class."""
 NO_CLASS = "none"
@@ -36,6 +38,20 @@ class Choice:
     """Its confidence that this is right, as the answer has it; None where the answer says nothing of it."""
     number: float | None = None
     """The number that it predicts; None where it chose classes."""
+    generated: GeneratedText | None = None
+    """The text that it generated; its digest is the class. None where the task does not generate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generating:
+    """How a task that generates is asked, so that answers can be compared. Fields of its requests and their values."""
+
+    parameters: Mapping[str, object]
+    """Of Hugging Face's API: what makes an answer tell how it ended, and leaves the prompt out."""
+    greedy: Mapping[str, object]
+    """Of Hugging Face's API: what makes a golden answer the same each time."""
+    is_drawn: bool
+    """Whether tokens are often drawn, so that `seed` makes the draws the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +66,8 @@ class AnswerFormat:
     """The model's labels → every class that a choice may have."""
     tolerance: float = 0.0
     """Two predicted numbers that lie no further apart agree, in their unit."""
+    generating: Generating | None = None
+    """None: the task does not generate."""
 
 
 def agree(stable: Sequence[Choice], canary: Sequence[Choice], *, tolerance: float = 0.0) -> bool:

@@ -20,6 +20,7 @@ _RANGES: dict[str, tuple[float, float, float]] = {
     "body_bytes": (1, 16 * 1024 * 1024, 1024 * 1024),
     "answer_bytes": (1, 16 * 1024 * 1024, 2 * 1024 * 1024),
     "answer_seconds": (0.1, 600, 10),
+    "generated_answer_seconds": (0.1, 600, 120),
 }
 """Limit → least, most, example."""
 MOST_WARM_UP_PAIRS = 10_000
@@ -29,7 +30,7 @@ def check_config(config: ComparatorConfig) -> None:
     """Raise CannotServe naming field, value, what is allowed and an example. Task and labels may be left to the servers."""
     if config.task and config.task not in ANSWERS:
         raise _wrong("task", config.task, f"allowed: {', '.join(ANSWERS)}; example: {next(iter(ANSWERS))}")
-    if config.task and not config.labels:
+    if config.task and not config.labels and _has_classes_of_labels(config.task):
         raise _wrong("labels", [], 'at least one is needed; example: ["negative", "positive"]')
     if config.stable.name == config.canary.name:
         raise _wrong(
@@ -45,6 +46,12 @@ def check_config(config: ComparatorConfig) -> None:
     if config.golden is not None:
         _within("golden.times", config.golden.times, 0, 100, 1)
         _within("golden.maxBadFraction", config.golden.max_bad_fraction, 0, 1, 0.01)
+
+
+def _has_classes_of_labels(task: str) -> bool:
+    """Tell whether the classes of a task are its model's labels. A model that generates has none, nor has one that answers questions."""
+    class_names = ANSWERS[task].class_names
+    return class_names(["B-x"]) != class_names([])
 
 
 def _within(field: str, value: float, least: float, most: float, example: float) -> None:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from tuneloop_server.body_memory import BodyMemory, BodyShare
 from tuneloop_server.comparator.backlog import Copy
 from tuneloop_server.errors import RequestError
-from tuneloop_server.prediction_paths import HF_PATHS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from starlette.types import Receive, Scope, Send
 
@@ -49,13 +48,15 @@ class Copies:
         rate: Rate,
         limits: ComparatorLimits,
         *,
+        paths: Container[str],
         count: Callable[[Arrival], None],
         clock: Callable[[], float],
     ) -> None:
-        """count: is called once for each copy. clock: seconds, never going back."""
+        """paths: of predictions whose answers are read. count: is called once for each copy. clock: seconds, never going back."""
         self._backlog = backlog
         self._rate = rate
         self._limits = limits
+        self._paths = paths
         self._memory = BodyMemory(limits.queue_bytes)
         self._count = count
         self._clock = clock
@@ -68,7 +69,7 @@ class Copies:
         await send({"type": "http.response.body"})
 
     async def _arrival(self, scope: Scope, receive: Receive) -> Arrival:
-        target = _target(scope)
+        target = self._target(scope)
         if target is None:
             return Arrival.NOT_A_PREDICTION
         if self.is_stopping:
@@ -103,11 +104,10 @@ class Copies:
         copy = Copy(target=target, body=b"".join(parts), share=share)
         return Arrival.TAKEN if self._backlog.put(copy) else Arrival.FULL
 
-
-def _target(scope: Scope) -> bytes | None:
-    """Return path and query if this is a prediction whose answer is read."""
-    query: bytes = scope["query_string"]
-    if scope["method"] != "POST" or scope["path"] not in HF_PATHS or not _QUERY.fullmatch(query):
-        return None
-    path: str = scope["path"]
-    return path.encode() + (b"?" + query if query else b"")
+    def _target(self, scope: Scope) -> bytes | None:
+        """Return path and query if this is a prediction whose answer is read."""
+        query: bytes = scope["query_string"]
+        path: str = scope["path"]
+        if scope["method"] != "POST" or path not in self._paths or not _QUERY.fullmatch(query):
+            return None
+        return path.encode() + (b"?" + query if query else b"")

@@ -1,5 +1,8 @@
 """Reads the golden set: JSON lines `{"inputs": "A fine film.", "label": "positive"}`, one row at a time, so that memory does not grow with the file.
 
+Where the models generate, a row is a request as a client sends it, with the right answer as its label: `inputs` with perhaps `parameters` of
+Hugging Face's API, or `messages` with perhaps `max_tokens` and `stop` of OpenAI's.
+
 Rows are checked when the process starts and again at each replay; nothing of them is kept. What is said of a bad row names its line and field, and
 never shows its text.
 """
@@ -15,6 +18,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from tuneloop_server.answers.answer_format import UnreadableLabel
+from tuneloop_server.comparator.generated_requests import GOLDEN_HF_PATH, golden_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +31,8 @@ MOST_LINE_BYTES = 1024 * 1024
 _SENTENCES_KEPT = 10
 _EXAMPLE = 'example: {"inputs": "A fine film.", "label": "positive"}'
 
+_CHAT_EXAMPLE = 'example: {"messages": [{"role": "user", "content": "Who was Ada?"}], "label": "A mathematician."}'
+
 
 class GoldenSetRefused(Exception):  # noqa: N818  (named for what it means)
     """The set cannot be replayed. The text is one line that a user can act on."""
@@ -37,9 +43,13 @@ class GoldenRow:
     """A row that can be replayed."""
 
     line: int
-    text: str
+    target: bytes
+    """Path and query that it is asked at."""
+    body: bytes
     right: Classes | None
     """None: the row has no label, and counts for agreement and times only."""
+    reference: str | None = None
+    """The text that would be right, where the models generate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,15 +135,37 @@ class GoldenFile:
             return BadRow(line=line, problem=f"is no JSON; {_EXAMPLE}")
         if not isinstance(row, dict):
             return BadRow(line=line, problem=f"is no JSON object; {_EXAMPLE}")
-        text = row.get("inputs")
-        if not isinstance(text, str) or not _is_unicode(text):
-            return BadRow(line=line, problem=f"inputs is {_kind(text)}, expected a text; {_EXAMPLE}")
+        problem = self._problem_of(row)
+        if problem is not None:
+            return BadRow(line=line, problem=problem)
         label = row.get("label")
         try:
             right = None if label is None else self.answers.read_label(label, self.labels)
         except UnreadableLabel as error:
             return BadRow(line=line, problem=str(error))
-        return GoldenRow(line=line, text=text, right=right)
+        target, body = self._request(row)
+        reference = label if self.answers.generating else None
+        return GoldenRow(line=line, target=target, body=body, right=right, reference=reference)
+
+    def _problem_of(self, row: dict[str, object]) -> str | None:
+        """Return why a row is no request; None if it is one."""
+        if self.answers.generating and "messages" in row:
+            messages = row["messages"]
+            if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
+                return f"messages is no list of messages with role and content; {_CHAT_EXAMPLE}"
+        elif not isinstance(row.get("inputs"), str):
+            return f"inputs is {_kind(row.get('inputs'))}, expected a text; {_EXAMPLE}"
+        try:
+            self._request(row)
+        except UnicodeEncodeError:
+            return f"{'messages' if 'messages' in row else 'inputs'} is a text with half of a surrogate pair, expected a text; {_EXAMPLE}"
+        return None
+
+    def _request(self, row: dict[str, object]) -> tuple[bytes, bytes]:
+        """Return target and body. Raises UnicodeEncodeError for half of a surrogate pair."""
+        if self.answers.generating:
+            return golden_request(row, self.answers.generating)
+        return GOLDEN_HF_PATH.encode(), json.dumps({"inputs": row["inputs"]}, ensure_ascii=False).encode()
 
     def _refusal(self, rows: int, bad_rows: int, sentences: Sequence[str]) -> str:
         if not sentences:
@@ -155,19 +187,13 @@ def _pieces(file: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
         goes_on = not piece.endswith(b"\n")
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _is_message(given: object) -> bool:
+    return isinstance(given, dict) and isinstance(given.get("role"), str) and isinstance(given.get("content"), str)
 
 
 def _kind(value: object) -> str:
     """Return what a value is without showing it."""
     if value is None:
         return "missing"
-    if isinstance(value, str):
-        return "a text with half of a surrogate pair"
     names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return names[type(value)]

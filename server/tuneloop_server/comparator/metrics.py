@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from tuneloop_api.contract.comparison import RATIO_EDGES
+from tuneloop_server.answers.generated import Ending
 from tuneloop_server.comparator.copies import Arrival
 from tuneloop_server.comparator.labelled import TERMS
 from tuneloop_server.comparator.replies import Failure
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from tuneloop_server.comparator.labelled import PairedNumbers
     from tuneloop_server.comparator.latency import LatencyRatios
     from tuneloop_server.comparator.replays import Replays
     from tuneloop_server.comparator.service import ComparatorService
+    from tuneloop_server.comparator.tally import Tally
 
 _EDGE_NAMES = (*(f"{1 + edge:.6g}" for edge in RATIO_EDGES), "+Inf")
 """Values of `le`. Which bin a pair is in does not depend on how its edge is written."""
@@ -54,10 +57,17 @@ class ComparatorMetrics(Collector):
         yield self._gauges("tuneloop_draining", "1 once it was asked to stop.", {(): int(service.is_draining)})
         if service.replays is not None:
             yield from self._golden(service.replays)
+        if service.generates:
+            yield from self._texts()
+
+    @property
+    def _tallies(self) -> dict[str, Tally]:
+        """Tallies by source."""
+        service = self._service
+        return {"live": service.live} | ({"golden": service.replays.pairs} if service.replays else {})
 
     def _pairs(self) -> Iterator[Metric]:
-        service = self._service
-        tallies = {"live": service.live} | ({"golden": service.replays.pairs} if service.replays else {})
+        tallies = self._tallies
         yield self._counters(
             "tuneloop_shadow_comparisons",
             "Requests that both revisions were asked, by source (live, golden) and verdict.",
@@ -129,6 +139,51 @@ class ComparatorMetrics(Collector):
         rows = [("usable", progress.rows), ("bad", progress.bad_rows)]
         yield self._gauges(
             "tuneloop_golden_set_rows", "Rows of the golden set.", {(state,): n for state, n in rows}, "state"
+        )
+
+    def _texts(self) -> Iterator[Metric]:
+        tallies = self._tallies
+        yield self._counters(
+            "tuneloop_shadow_similarity_pairs",
+            "Pairs of generated answers.",
+            {(source,): tally.similarities.pairs for source, tally in tallies.items()},
+            "source",
+        )
+        sums: dict[tuple[str, ...], float] = {}
+        for source, tally in tallies.items():
+            sums |= {(source, "similarity"): tally.similarities.sum, (source, "squared"): tally.similarities.squares}
+        yield self._counters(
+            "tuneloop_shadow_similarity",
+            "Sums over these pairs of how alike both answers are, from 0 to 1, and of its squares.",
+            sums,
+            *("source", "term"),
+        )
+        endings: dict[tuple[str, ...], float] = {}
+        tokens: dict[tuple[str, ...], float] = {}
+        for tally in tallies.values():
+            for role, texts in (("stable", tally.stable_texts), ("canary", tally.canary_texts)):
+                tokens[(role,)] = tokens.get((role,), 0) + texts.tokens
+                for ending in Ending:
+                    endings[role, ending] = endings.get((role, ending), 0) + texts.endings[ending]
+        yield self._counters(
+            "tuneloop_shadow_generated_texts",
+            "Texts that a revision generated where both answered, by how they ended.",
+            endings,
+            *("role", "ending"),
+        )
+        yield self._counters("tuneloop_shadow_generated_tokens", "Tokens of these texts.", tokens, "role")
+        if self._service.replays is not None:
+            yield from self._golden_texts(self._service.replays.labelled.similarity)
+
+    def _golden_texts(self, similarity: PairedNumbers) -> Iterator[Metric]:
+        yield self._counters(
+            "tuneloop_golden_similarity_rows", "Golden rows with a text as their label.", {(): similarity.rows}
+        )
+        yield self._counters(
+            "tuneloop_golden_similarity",
+            "Sums over these rows of how alike an answer and the label are, from 0 to 1, of squares and of products.",
+            {(term,): similarity.added[term] for term in TERMS},
+            "term",
         )
 
     def _counters(self, name: str, text: str, values: dict[tuple[str, ...], float], *labels: str) -> Metric:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from tuneloop_server.comparator.verdicts import Comparison
 
 MOST_TIMES = 100
-_TARGET = b"/predict"
 _ROWS_AHEAD = 32
 """Rows that are read at once, beside the event loop."""
 _TRIES = 3
@@ -175,25 +173,30 @@ class Replays:
             await asyncio.sleep(self._rate.wait(clock()))
 
     async def _compare(self, row: GoldenRow, replay: Replay) -> None:
-        pair = await self._answered(json.dumps({"inputs": row.text}).encode())
+        pair = await self._answered(row.target, row.body)
         is_warm = pair.answered_by_both and self._warm_up.is_over()
         for tally in (self.pairs, replay.pairs):
             tally.add(pair, is_warm=is_warm)
         if pair.is_evidence and row.right is not None:
             for labelled in (self.labelled, replay.labelled):
-                labelled.add(stable=pair.stable.only_choice, canary=pair.canary.only_choice, right=row.right)
+                labelled.add(
+                    stable=pair.stable.only_choice,
+                    canary=pair.canary.only_choice,
+                    right=row.right,
+                    reference=row.reference,
+                )
         replay.rows_done += 1
         is_away = {pair.stable.failure, pair.canary.failure} & _AWAY
         replay.away = replay.away + 1 if is_away else 0
 
-    async def _answered(self, body: bytes) -> Comparison:
+    async def _answered(self, target: bytes, body: bytes) -> Comparison:
         """Ask both; a few times while it is not the model's fault that one does not answer."""
         for _ in range(_TRIES - 1):
-            pair = await self._pairs.compare(_TARGET, body, is_golden=True)
+            pair = await self._pairs.compare(target, body, is_golden=True)
             if not {pair.stable.failure, pair.canary.failure} & _TRANSIENT:
                 return pair
             await asyncio.sleep(self._pause_seconds)
-        return await self._pairs.compare(_TARGET, body, is_golden=True)
+        return await self._pairs.compare(target, body, is_golden=True)
 
 
 def _next_rows(rows: Iterator[GoldenRow | BadRow]) -> list[GoldenRow | BadRow]:
@@ -201,7 +204,7 @@ def _next_rows(rows: Iterator[GoldenRow | BadRow]) -> list[GoldenRow | BadRow]:
     found = []
     for row in rows:
         found.append(row)
-        if len(found) == _ROWS_AHEAD or (isinstance(row, GoldenRow) and len(row.text) > 100_000):
+        if len(found) == _ROWS_AHEAD or (isinstance(row, GoldenRow) and len(row.body) > 100_000):
             break
     return found
 

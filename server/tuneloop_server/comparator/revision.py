@@ -23,9 +23,11 @@ _REQUESTS = 100
 class Revision:
     """One of the two revisions. At most as many connections are open as requests are under way."""
 
-    def __init__(self, address: RevisionAddress, limits: ComparatorLimits) -> None:
+    def __init__(self, address: RevisionAddress, limits: ComparatorLimits, *, seconds: float) -> None:
+        """seconds: longest time for one answer, connection included."""
         self._address = address
-        self._limits = limits
+        self._answer_bytes = limits.answer_bytes
+        self._seconds = seconds
         self._idle: list[tuple[Connection, float]] = []
         """Free connections, and since when. The one that was used last is used next."""
         host = f"[{address.host}]" if ":" in address.host else address.host
@@ -40,7 +42,7 @@ class Revision:
             (b"POST ", target, b" HTTP/1.1\r\n", self._headers, str(len(body)).encode(), b"\r\n\r\n", body)
         )
         try:
-            async with asyncio.timeout(self._limits.answer_seconds):
+            async with asyncio.timeout(self._seconds):
                 return await self._exchange(request)
         except TimeoutError:
             return Reply(failure=Failure.TIMEOUT)
@@ -61,7 +63,7 @@ class Revision:
             connection = self._kept()
             is_new = connection is None
             if connection is None:
-                connection = await connect(self._address, answer_bytes=self._limits.answer_bytes)
+                connection = await connect(self._address, answer_bytes=self._answer_bytes)
             try:
                 reply = await connection.exchange(request)
             except ConnectionBroke as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from tuneloop_api.contract.comparison import ComparisonCounts, CopyCounts
 from tuneloop_server.answers import ANSWERS
 from tuneloop_server.comparator.backlog import Backlog
 from tuneloop_server.comparator.copies import Arrival, Copies
+from tuneloop_server.comparator.generated_requests import PATHS, compared_body
 from tuneloop_server.comparator.golden_rows import GoldenFile
 from tuneloop_server.comparator.latency import WarmUp
 from tuneloop_server.comparator.pairs import Pairs
@@ -22,11 +24,14 @@ from tuneloop_server.comparator.replays import Replays
 from tuneloop_server.comparator.revision import Revision
 from tuneloop_server.comparator.slots import Slots
 from tuneloop_server.comparator.tally import Tally
+from tuneloop_server.prediction_paths import HF_PATHS
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.comparator_config import ComparatorConfig
     from tuneloop_server.comparator.backlog import Copy
 
+_SEED_BITS = 31
+"""A seed that every server takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,9 +42,12 @@ class ComparatorService:
         self.config = config
         self.is_draining = False
         limits, answers = config.limits, replace(ANSWERS[config.task], tolerance=config.tolerance)
+        self._generating = answers.generating
         class_names = answers.class_names(config.labels)
+        seconds = limits.generated_answer_seconds if answers.generating else limits.answer_seconds
+        stable, canary = (Revision(address, limits, seconds=seconds) for address in (config.stable, config.canary))
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self._pairs = Pairs(Revision(config.stable, limits), Revision(config.canary, limits), answers=answers)
+        self._pairs = Pairs(stable, canary, answers=answers)
         self._warm_up = WarmUp(config.warm_up_pairs)
         self.slots = Slots(limits.concurrency)
         self.backlog = Backlog(limits.queue_requests)
@@ -49,6 +57,7 @@ class ComparatorService:
             self.backlog,
             Rate(limits.requests_per_second),
             limits,
+            paths=PATHS if answers.generating else HF_PATHS,
             count=self._count_arrival,
             clock=asyncio.get_running_loop().time,
         )
@@ -68,6 +77,11 @@ class ComparatorService:
         replays = Replays(file, self._pairs, rate, self.slots, warm_up=self._warm_up, class_names=class_names)
         replays.want(golden.times)
         return replays
+
+    @property
+    def generates(self) -> bool:
+        """Whether the models generate text."""
+        return self._generating is not None
 
     @property
     def not_ready_reason(self) -> str | None:
@@ -119,10 +133,15 @@ class ComparatorService:
 
     async def _compare(self, copy: Copy) -> None:
         try:
-            pair = await self._pairs.compare(copy.target, copy.body)
+            pair = await self._pairs.compare(copy.target, self._body_of(copy))
         finally:
             copy.share.give_back()
         self.live.add(pair, is_warm=pair.answered_by_both and self._warm_up.is_over())
+
+    def _body_of(self, copy: Copy) -> bytes:
+        if self._generating is None:
+            return copy.body
+        return compared_body(copy.target, copy.body, self._generating, seed=random.getrandbits(_SEED_BITS))
 
     def _count_arrival(self, arrival: Arrival) -> None:
         self.arrivals[arrival] += 1

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn
 
 from tuneloop_server.answers.answer_format import UnreadableAnswer, agree, flips
+from tuneloop_server.comparator.likeness import likeness
 from tuneloop_server.comparator.replies import Failure
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     OVERLOADED = "overloaded"
     AWAY = "away"
+
+
+_ANSWERED = frozenset({Verdict.AGREE, Verdict.DISAGREE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +57,13 @@ class Comparison:
     canary: Side
     flips: Sequence[tuple[str, str]] = ()
     """(class of stable, class of the canary)."""
+    similarity: float | None = None
+    """How alike two generated answers are, from 0 to 1; None where a revision failed, or where nothing is generated."""
 
     @property
     def answered_by_both(self) -> bool:
         """Whether there are two answers."""
-        return self.verdict in {Verdict.AGREE, Verdict.DISAGREE}
+        return self.verdict in _ANSWERED
 
     @property
     def is_evidence(self) -> bool:
@@ -85,7 +91,8 @@ def compared(stable: Side, canary: Side, *, tolerance: float = 0.0) -> Compariso
     """Return what the two sides say together. tolerance: `AnswerFormat.tolerance`."""
     verdict = _verdict(stable, canary, tolerance=tolerance)
     differences = tuple(flips(stable.choices, canary.choices)) if verdict is Verdict.DISAGREE else ()
-    return Comparison(verdict=verdict, stable=stable, canary=canary, flips=differences)
+    similarity = likeness(stable.choices, canary.choices) if verdict in _ANSWERED else None
+    return Comparison(verdict=verdict, stable=stable, canary=canary, flips=differences, similarity=similarity)
 
 
 def _verdict(stable: Side, canary: Side, *, tolerance: float) -> Verdict:

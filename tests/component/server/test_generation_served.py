@@ -223,6 +223,12 @@ def test_the_comparator_gets_a_streamed_request_answered_as_a_whole(llama):
     assert response.json() == [{"generated_text": llama.plain.text(PROMPTS[0], most=MOST)}]
 
 
+def test_the_comparator_gets_the_first_tokens_of_a_long_answer(llama):
+    body = {"messages": CHAT, "max_tokens": 300}
+    response = llama.server.client.post("/v1/chat/completions", json=body, headers={"user-agent": COMPARATOR}).json()
+    assert (response["usage"]["completion_tokens"], response["choices"][0]["finish_reason"]) == (256, "length")
+
+
 def test_hugging_face_chats(llama, hugging_face):
     expected = llama.plain.text(CHAT, most=MOST)
     assert hugging_face.chat_completion(CHAT, max_tokens=MOST).choices[0].message.content == expected

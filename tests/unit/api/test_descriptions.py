@@ -68,6 +68,7 @@ NEEDS: dict[str, Node] = {
         f"spec.taskOptions.{name}": {"spec.task": "text2text-generation"}
         for name in ("sourcePrefix", "maxTargetTokens", "numBeams")
     },
+    "spec.rollout.gates[0].similarity": {"spec.rollout.gates[0].metric": "Agreement"},
     "spec.rollout.gates[0].compare": {"spec.rollout.gates[0].query": "a{b='{{revision}}'}"},
     "spec.rollout.shadow": {"spec.rollout.strategy": "Shadow"},
     "spec.rollout.shadow.percent": {"spec.rollout.strategy": "Shadow"},

@@ -14,6 +14,8 @@ from tuneloop_api.wire.model import SpecModel
 
 Given = dict[str, Any]
 ERRORS: Given = {"name": "errors", "metric": "Errors", "margin": 0.01}
+AGREEMENT: Given = {"name": "agreement", "metric": "Agreement", "margin": 0.3}
+QUALITY: Given = {"name": "quality", "metric": "GenerationQuality", "margin": 0.03}
 GOLDEN: Given = {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.03}
 LATE: Given = {"name": "late", "metric": "FeedbackAccuracy", "margin": 0.02}
 QUERY: Given = {"name": "query", "query": 'sum(a{revision="{{revision}}"})', "margin": -2}
@@ -43,6 +45,12 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (Gate, QUERY | {"query": "sum(a)", "compare": "Absolute"}, []),
     (Gate, ERRORS | {"compare": "Stable"}, ["compare"]),
     (Gate, QUERY | {"alpha": 0.05}, ["alpha"]),
+    (Gate, AGREEMENT | {"similarity": 0.05}, []),
+    (Gate, AGREEMENT | {"similarity": 1}, []),
+    (Gate, AGREEMENT | {"similarity": 0}, ["similarity"]),
+    (Gate, AGREEMENT | {"similarity": 1.05}, ["similarity"]),
+    (Gate, ERRORS | {"similarity": 0.5}, ["similarity"]),
+    (Gate, QUERY | {"similarity": 0.5}, ["similarity"]),
     (RolloutOptions, {"gates": [ERRORS, GOLDEN]}, []),
     (RolloutOptions, {"gates": [ERRORS, GOLDEN | {"name": "errors"}]}, ["gates"]),
     (RolloutOptions, {"strategy": "Recreate", "gates": [GOLDEN, QUERY]}, []),
@@ -57,6 +65,9 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [ERRORS]}}, []),
     (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [ERRORS, GOLDEN]}}, ["rollout.gates"]),
     (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [GOLDEN]}, "evaluation": {}}, ["rollout.gates"]),
+    (ModelDeploymentSpec, SPEC | {"rollout": {"gates": [QUALITY]}}, ["rollout.gates"]),
+    (ModelDeploymentSpec, SPEC | GOLDEN_SET | {"rollout": {"gates": [QUALITY]}}, []),
+    (RolloutOptions, {"strategy": "Recreate", "gates": [QUALITY]}, []),
     (ModelDeploymentSpec, SPEC | GOLDEN_SET | {"rollout": {"gates": [GOLDEN], "onThinTraffic": "Replay"}}, []),
     (ModelDeploymentSpec, SPEC | {"rollout": {"onThinTraffic": "Replay"}}, ["rollout.onThinTraffic"]),
     (ModelDeploymentSpec, SPEC | {"rollout": {"onThinTraffic": "Hold"}}, []),

@@ -49,10 +49,12 @@ def test_a_gate_on_the_golden_set_says_how_many_rows_it_needs() -> None:
     gates = [
         {"name": "golden", "metric": "GoldenAccuracy", "margin": 0.03},
         {"name": "calibration", "metric": "Calibration", "margin": 0.05},
+        {"name": "quality", "metric": "GenerationQuality", "margin": 0.03},
     ]
     assert notes(gates=gates) == [
         "gate golden, margin 3 %, the golden set: looks once; a set of 740 rows or more passes an equal model with 80 %",
         "gate calibration, margin 5 %, the golden set: looks once; a set of 284 rows or more passes an equal model with 80 %",
+        "gate quality, margin 3 %, the golden set: looks once; a set of 508 rows or more passes an equal model with 80 %",
     ]
 
 

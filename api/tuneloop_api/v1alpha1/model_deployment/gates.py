@@ -12,11 +12,13 @@ from tuneloop_api.wire.model import SpecModel
 from tuneloop_api.wire.rules import Rule, applies_only, exactly_one
 from tuneloop_api.wire.text_formats import GATE_NAME
 
-GateMetric: TypeAlias = Literal["Errors", "Latency", "Agreement", "GoldenAccuracy", "Calibration", "FeedbackAccuracy"]
+GateMetric: TypeAlias = Literal[
+    "Errors", "Latency", "Agreement", "GoldenAccuracy", "Calibration", "GenerationQuality", "FeedbackAccuracy"
+]
 METRICS: tuple[GateMetric, ...] = get_args(GateMetric)
 ON_COPIES = frozenset({"Errors", "Latency", "Agreement"})
 """Metrics of copies of live requests, which routers send."""
-ON_GOLDEN_SET = frozenset({"GoldenAccuracy", "Calibration"})
+ON_GOLDEN_SET = frozenset({"GoldenAccuracy", "Calibration", "GenerationQuality"})
 ON_FEEDBACK = frozenset({"FeedbackAccuracy"})
 """Metrics of labels that come late, which gate the baking."""
 MOST_GATES = 16
@@ -31,14 +33,18 @@ class Gate(SpecModel):
     """Name of the gate, as status and Events show it: a-z, 0-9 and -, beginning with a letter, ending with a letter or digit. For example `errors`."""
     metric: GateMetric | None = None
     """What is measured of both revisions on the same requests. Errors: requests without an answer. Latency: the median of the time ratio. Agreement: requests on which the new
-    revision chooses another class. GoldenAccuracy: wrong answers on the golden set. Calibration: confidence against correctness on the golden set. FeedbackAccuracy: wrong answers
-    by the labels of clients (`feedback`), while the promoted revision bakes. Not together with `query`."""
+    revision chooses another class, or generates another text. GoldenAccuracy: wrong answers on the golden set. Calibration: confidence against correctness on the golden set.
+    GenerationQuality: how alike generated answers and the labels of the golden set are. FeedbackAccuracy: wrong answers by the labels of clients (`feedback`), while the promoted
+    revision bakes. Not together with `query`."""
     query: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """PromQL whose result is one number, greater where it is worse. `{{namespace}}`, `{{deployment}}` and `{{revision}}` stand for the names inside its strings. Not together with
     `metric`. Three numbers in a row decide, each a window of the query after the one before. For example `sum(rate(tuneloop_truncated_requests_total{revision="{{revision}}"}[2m]))`."""
     margin: float
     """How much worse the new revision may be. Of a metric a share, more than 0 and less than 1: 0.01 is one point of the requests or rows, or 1 % more time; of Agreement the
     most requests that may get another class. Of a query a number in the unit of its result. For example `0.01`."""
+    similarity: Annotated[float, Field(gt=0, le=1)] | None = None
+    """How alike two generated texts must be to agree, by ROUGE-L: more than 0 and at most 1, in steps of 0.05; 1 is the same text, white space apart. Applies only to
+    `metric: Agreement`. Default: 1. For example `0.6`."""
     compare: Literal["Stable", "Absolute"] | None = None
     """Stable: the number of the new revision minus that of the stable one is held against the margin. Absolute: the number itself. Applies only to `query`. Default: Stable."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = None
@@ -87,6 +93,12 @@ class Gate(SpecModel):
             message="must name {{revision}} to be compared with stable, or compare: Absolute is needed; for example "
             'sum(rate(tuneloop_requests_total{revision="{{revision}}"}[10m]))',
         ),
+        applies_only(
+            "similarity",
+            to="metric: Agreement",
+            cel="has(self.metric) && self.metric == 'Agreement'",
+            holds=lambda gate: gate.metric == "Agreement",
+        ),
         applies_only("compare", to="query", cel="has(self.query)", holds=lambda gate: gate.query is not None),
         applies_only("alpha", to="metric", cel="has(self.metric)", holds=lambda gate: gate.metric is not None),
     )
@@ -96,7 +108,7 @@ class GoldenSet(SpecModel):
     """Requests whose right answers are known."""
 
     uri: FilesUri
-    """File of JSON lines, one request with its right answer in each, as `{"inputs": "A fine film.", "label": "positive"}`: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only;
+    """File of JSON lines, one request with its right answer in each, as `{"inputs": "A fine film.", "label": "positive"}`, of a chat `{"messages": […], "label": "…"}`: `pvc://CLAIM/PATH`, or `file:///PATH` (local mode only;
     refused in a cluster). For example `pvc://models/golden.jsonl`."""
 
 
@@ -104,7 +116,7 @@ class Evaluation(SpecModel):
     """What revisions are judged on beside the requests of clients."""
 
     golden_set: GoldenSet | None = None
-    """Requests whose right answers are known, for gates on GoldenAccuracy and Calibration. Default: none. For example `{uri: pvc://models/golden.jsonl}`."""
+    """Requests whose right answers are known, for gates on GoldenAccuracy, Calibration and GenerationQuality. Default: none. For example `{uri: pvc://models/golden.jsonl}`."""
 
 
 class Shadow(SpecModel):

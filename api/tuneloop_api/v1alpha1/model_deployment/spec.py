@@ -220,7 +220,7 @@ class ModelDeploymentSpec(PodOptions):
                 or spec.rollout is None
                 or not any(gate.is_on_golden_set for gate in spec.rollout.gates or ())
             ),
-            message="GoldenAccuracy and Calibration apply only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
+            message="GoldenAccuracy, Calibration and GenerationQuality apply only with a golden set; for example evaluation: {goldenSet: {uri: pvc://models/golden.jsonl}}",
         ),
         Rule(
             field="rollout.onThinTraffic",

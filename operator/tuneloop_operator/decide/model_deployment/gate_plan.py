@@ -35,6 +35,7 @@ def comparator_gates(options: RolloutOptions) -> tuple[GateSpec, ...]:
             name=gate.name,
             metric=Metric(gate.metric),
             margin=gate.margin,
+            similarity=1.0 if gate.similarity is None else gate.similarity,
             alpha=0.05 if gate.alpha is None else gate.alpha,
             limits=limits_of(gate),
             dry_run=bool(gate.dry_run),

@@ -116,9 +116,9 @@ def _read(
     # what was counted before the first step, while the canary started, is evidence of the same pair
     since = plan.rollout_began if memory.step == 1 else plan.step_began
     all_of_step = began is not None and began >= since
-    tally = tally_of(gate.metric, counts)
+    tally = tally_of(gate, counts)
     memory = at_counts(memory, tally, started_at=counts.started_at, all_of_step=all_of_step)
-    observation = observed(gate.metric, counts, since=memory.base or ())
+    observation = observed(gate, counts, since=memory.base or ())
     return (memory, observation) if isinstance(observation, Missing) else _looked(gate, observation, plan, memory)
 
 

@@ -22,6 +22,11 @@ def test_the_least_configuration_is_good():
     check_config(ComparatorConfig.from_wire(CONFIG))
 
 
+@pytest.mark.parametrize("task", ["text-generation", "fill-mask", "question-answering"])
+def test_a_model_without_labels_has_a_comparator_where_its_task_has_no_classes(task):
+    check_config(ComparatorConfig.from_wire(CONFIG | {"task": task, "labels": []}))
+
+
 def test_every_limit_has_a_range_with_its_default_as_the_example():
     assert {name: example for name, (_, _, example) in _RANGES.items()} == ComparatorLimits().model_dump()
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tuneloop_api.contract.comparison import RATIO_EDGES, GapSums, LabelledCounts, PairCounts
-from tuneloop_operator.decide.model_deployment.gates import calibration, latency, paired
+from tuneloop_api.contract.comparison import RATIO_EDGES, LabelledCounts, PairCounts, PairedSums
+from tuneloop_operator.decide.model_deployment.gates import latency, paired, paired_sums
 from tuneloop_server.answers.answer_format import Choice
 from tuneloop_server.comparator.class_pairs import MOST_NAMED, OTHER, ClassPairs
 from tuneloop_server.comparator.labelled import LabelledTally
@@ -157,12 +157,12 @@ def test_wrong_answers_are_counted_as_the_gate_counts_them(rows):
 @given(rows=ROWS)
 def test_the_sums_of_gaps_are_those_of_the_gate(rows):
     gaps = [(c_share - (c == right), s_share - (s == right)) for s, s_share, c, c_share, right in rows]
-    expected = dataclasses.asdict(calibration.GapSums.of(gaps))
+    expected = dataclasses.asdict(paired_sums.PairedSums.of(gaps))
     assert labelled(rows).gaps.model_dump() == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_fields_are_those_of_the_gates():
-    assert set(GapSums.model_fields) == {field.name for field in dataclasses.fields(calibration.GapSums)}
+    assert set(PairedSums.model_fields) == {field.name for field in dataclasses.fields(paired_sums.PairedSums)}
     assert {field.name for field in dataclasses.fields(paired.PairedCounts)} <= set(LabelledCounts.model_fields)
 
 

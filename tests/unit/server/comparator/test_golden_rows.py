@@ -30,14 +30,18 @@ def of(path, *, max_bad_fraction=0.5) -> GoldenFile:
     return GoldenFile(path=str(path), answers=answers, labels=["no", "yes"], max_bad_fraction=max_bad_fraction)
 
 
+def row_of(line: int, text: str, *, right) -> GoldenRow:
+    return GoldenRow(line=line, target=b"/predict", body=json.dumps({"inputs": text}).encode(), right=right)
+
+
 def test_rows_have_their_text_and_what_would_be_right(tmp_path):
     rows = [*golden(tmp_path, GOOD, {"inputs": "b"}, {"inputs": "", "label": "no", "more": 1}).read()]
     right = ANSWERS["text-classification"].read_label
     labels = ["no", "yes"]
     assert rows == [
-        GoldenRow(line=1, text=SECRET, right=right("yes", labels)),
-        GoldenRow(line=2, text="b", right=None),
-        GoldenRow(line=3, text="", right=right("no", labels)),
+        row_of(1, SECRET, right=right("yes", labels)),
+        row_of(2, "b", right=None),
+        row_of(3, "", right=right("no", labels)),
     ]
 
 

@@ -5,7 +5,7 @@ overconfident (Cox, Biometrika 45 (1958) 562–565; Van Calster et al., Journal 
 Harm = |mean gap of the canary| − |mean gap of stable|: to lose confidence is as bad as to gain it.
 
 The rows are the same, so the limits use the variance of the rows' differences; where both predict the same class, correctness cancels out and only
-confidence is left. The six sums of `GapSums` are all that a comparator keeps.
+confidence is left. The six sums of `paired_sums.PairedSums` are all that a comparator keeps.
 
 It does not find a canary whose confidences are wrong row by row and right on average; the gates of accuracy and agreement look at the classes.
 """
@@ -13,7 +13,6 @@ It does not find a canary whose confidences are wrong row by row and right on av
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -21,42 +20,16 @@ from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, M
 from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tuneloop_operator.decide.model_deployment.gates.evidence import Levels
+    from tuneloop_operator.decide.model_deployment.gates.paired_sums import PairedSums
 
 LEAST_ROWS = 50
 """The limits are those of a normal mean."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class GapSums:
-    """Sums over golden rows of the gaps of both revisions; a gap is in [−1, 1]."""
-
-    rows: int
-    canary: float
-    stable: float
-    canary_squared: float
-    stable_squared: float
-    product: float
-
-    @classmethod
-    def of(cls, gaps: Iterable[tuple[float, float]]) -> GapSums:
-        """Return the sums over (gap of the canary, gap of stable)."""
-        pairs = list(gaps)
-        return cls(
-            rows=len(pairs),
-            canary=math.fsum(c for c, _ in pairs),
-            stable=math.fsum(s for _, s in pairs),
-            canary_squared=math.fsum(c * c for c, _ in pairs),
-            stable_squared=math.fsum(s * s for _, s in pairs),
-            product=math.fsum(c * s for c, s in pairs),
-        )
-
-
-def calibration_loss(sums: GapSums, *, levels: Levels) -> Evidence | Missing:
+def calibration_loss(sums: PairedSums, *, levels: Levels) -> Evidence | Missing:
     """Return harm = |mean gap of the canary| − |mean gap of stable|."""
-    if not all(map(math.isfinite, (sums.canary, sums.stable, sums.canary_squared, sums.stable_squared, sums.product))):
+    if not sums.are_finite:
         return Missing(verdict=Verdict.ERROR, reason="a confidence is not a number", sample=sums.rows)
     if sums.rows < LEAST_ROWS:
         return Missing(
@@ -76,7 +49,7 @@ def calibration_loss(sums: GapSums, *, levels: Levels) -> Evidence | Missing:
     )
 
 
-def _of_signs(sums: GapSums, *, z: float) -> float:
+def _of_signs(sums: PairedSums, *, z: float) -> float:
     """Return the limit of |C| − |S| = max over s of min over t of (s·C − t·S), s and t being signs.
 
     Two of the four limits can be crossed by chance at once, so each has half of the level.
@@ -84,7 +57,7 @@ def _of_signs(sums: GapSums, *, z: float) -> float:
     return max(min(_limit(sums, s, t, z) for t in (1, -1)) for s in (1, -1))
 
 
-def _limit(sums: GapSums, s: int, t: int, z: float) -> float:
+def _limit(sums: PairedSums, s: int, t: int, z: float) -> float:
     """Return the limit of the mean of s · gap of the canary − t · gap of stable."""
     mean = (s * sums.canary - t * sums.stable) / sums.rows
     squares = sums.canary_squared + sums.stable_squared - 2 * s * t * sums.product

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_operator.decide.model_deployment.gates.calibration import GapSums, calibration_loss
+from tuneloop_api.contract.comparison import SIMILARITY_STEPS
+from tuneloop_operator.decide.model_deployment.gates.calibration import calibration_loss
 from tuneloop_operator.decide.model_deployment.gates.evidence import Missing
 from tuneloop_operator.decide.model_deployment.gates.gate_spec import Metric
 from tuneloop_operator.decide.model_deployment.gates.latency import EDGES, RatioHistogram, median_ratio
 from tuneloop_operator.decide.model_deployment.gates.paired import PairedCounts, paired_difference
+from tuneloop_operator.decide.model_deployment.gates.paired_sums import PairedSums
 from tuneloop_operator.decide.model_deployment.gates.proportions import Share, against_bound
+from tuneloop_operator.decide.model_deployment.gates.quality import quality_loss
 from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.comparison import ComparisonCounts, LabelledCounts, PairCounts
     from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Levels
+    from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +37,19 @@ class Observation:
     evidence_at: Callable[[Levels], Evidence | Missing]
 
 
-def tally_of(metric: Metric, counts: ComparisonCounts) -> tuple[int, ...]:
+_EXACT = 1.0
+"""The similarity of texts that are the same."""
+_ROUNDING = 1e-9
+
+
+def tally_of(gate: GateSpec, counts: ComparisonCounts) -> tuple[int, ...]:
     """Return the counts of live requests that a gate is about; they only grow. Empty for the golden set's gates, whose rows belong to no step."""
     live = counts.live
-    match metric:
+    match gate.metric:
         case Metric.ERRORS:
             return live.rows, live.both_failed, live.canary_failed, live.stable_failed, live.away
+        case Metric.AGREEMENT if _is_of_similar_texts(gate, counts):
+            return tuple(live.similarity) or (0,) * (SIMILARITY_STEPS + 1)
         case Metric.AGREEMENT:
             return live.agree + live.disagree, live.disagree
         case Metric.LATENCY:
@@ -45,18 +57,20 @@ def tally_of(metric: Metric, counts: ComparisonCounts) -> tuple[int, ...]:
     return ()
 
 
-def observed(metric: Metric, counts: ComparisonCounts, *, since: tuple[int, ...] = ()) -> Observation | Missing:
+def observed(gate: GateSpec, counts: ComparisonCounts, *, since: tuple[int, ...] = ()) -> Observation | Missing:
     """Return what a gate sees of the counts. since: its tally when the step began; empty for zero."""
-    tally = tally_of(metric, counts)
+    tally = tally_of(gate, counts)
     new = tuple(now - before for now, before in zip(tally, since, strict=True)) if since else tally
-    match metric:
+    match gate.metric:
         case Metric.ERRORS:
             return _errors(*new)
+        case Metric.AGREEMENT if _is_of_similar_texts(gate, counts):
+            return _similarity(new, agree_from=gate.similarity)
         case Metric.AGREEMENT:
             return _agreement(*new)
         case Metric.LATENCY:
             return _latency(new)
-    return _golden(metric, counts)
+    return _golden(gate.metric, counts)
 
 
 def _errors(rows: int, both: int, canary: int, stable: int, away: int) -> Observation | Missing:
@@ -72,6 +86,19 @@ def _agreement(rows: int, disagree: int) -> Observation | Missing:
     if not share.makes_sense:
         return _senseless(f"{disagree} disagreements of {rows} requests")
     return Observation(sample=rows, evidence_at=functools.partial(_bounded, share))
+
+
+def _is_of_similar_texts(gate: GateSpec, counts: ComparisonCounts) -> bool:
+    """Tell whether texts need not be the same to agree. Models of classes have no similarity: their answers are equal, or not."""
+    return gate.similarity < _EXACT and bool(counts.live.similarity)
+
+
+def _similarity(pairs: tuple[int, ...], *, agree_from: float) -> Observation | Missing:
+    """A bin holds its lower edge, so a threshold between two edges is taken for the upper one."""
+    if len(pairs) != SIMILARITY_STEPS + 1 or min(pairs) < 0:
+        return _senseless(f"{len(pairs)} counts of similarities, expected {SIMILARITY_STEPS + 1} from 0 on")
+    place = math.ceil(agree_from * SIMILARITY_STEPS - _ROUNDING)
+    return _agreement(sum(pairs), sum(pairs[:place]))
 
 
 def _latency(ratios: tuple[int, ...]) -> Observation | Missing:
@@ -96,9 +123,16 @@ def _golden(metric: Metric, counts: ComparisonCounts) -> Observation | Missing:
         done = f"{golden.rows_done} of {golden.rows} golden rows are replayed"
         nothing = Missing(verdict=Verdict.NO_DATA, reason=done)
         return Observation(sample=0, waits_for=done, evidence_at=lambda _: nothing)
-    if metric is Metric.CALIBRATION:
-        return _calibration(golden.last_labelled)
-    return _golden_accuracy(golden.last_labelled, golden.last_pairs)
+    return _of_replay(metric, golden.last_labelled, golden.last_pairs, task=counts.task)
+
+
+def _of_replay(metric: Metric, labelled: LabelledCounts, pairs: PairCounts, *, task: str) -> Observation | Missing:
+    match metric:
+        case Metric.CALIBRATION:
+            return _calibration(labelled)
+        case Metric.GENERATION_QUALITY:
+            return _generation_quality(labelled, pairs, task=task)
+    return _golden_accuracy(labelled, pairs)
 
 
 def _golden_accuracy(labelled: LabelledCounts, pairs: PairCounts) -> Observation | Missing:
@@ -119,17 +153,21 @@ def _golden_accuracy(labelled: LabelledCounts, pairs: PairCounts) -> Observation
 
 
 def _calibration(labelled: LabelledCounts) -> Observation:
-    gaps = labelled.gaps
-    sums = GapSums(
-        rows=gaps.rows,
-        canary=gaps.canary,
-        stable=gaps.stable,
-        canary_squared=gaps.canary_squared,
-        stable_squared=gaps.stable_squared,
-        product=gaps.product,
-    )
+    sums = PairedSums.counted(labelled.gaps)
     # a set with too few rows must end as NoData, not wait: it will not grow
-    return Observation(sample=max(gaps.rows, 1), evidence_at=lambda levels: calibration_loss(sums, levels=levels))
+    return Observation(sample=max(sums.rows, 1), evidence_at=lambda levels: calibration_loss(sums, levels=levels))
+
+
+def _generation_quality(labelled: LabelledCounts, pairs: PairCounts, *, task: str) -> Observation | Missing:
+    sums = PairedSums.counted(labelled.similarity)
+    if sums.rows == 0 and labelled.rows > 0:
+        reason = f"a model of {task} generates no text; for example metric: GoldenAccuracy"
+        return Missing(verdict=Verdict.ERROR, reason=reason)
+    if sums.rows == 0 and pairs.rows > 0:
+        reason = 'no row of the golden set has a label; example of one: {"inputs": "Who was Ada?", "label": "A mathematician."}'
+        return Missing(verdict=Verdict.ERROR, reason=reason)
+    # as of calibration: the set will not grow
+    return Observation(sample=max(sums.rows, 1), evidence_at=lambda levels: quality_loss(sums, levels=levels))
 
 
 def _of_paired(noun: str, paired: PairedCounts) -> Observation | Missing:

@@ -104,7 +104,24 @@ class Calibrating:
         )
 
 
-Expected = Pairing | Bounding | Timing | Calibrating
+@dataclass(frozen=True, kw_only=True)
+class Resembling:
+    """Expected noise of `quality.quality_loss`."""
+
+    noise: float
+    """Standard deviation of the difference of the two similarities of a row."""
+
+    def chances(self, sample: int, worse_by: float, *, margin: float, levels: Levels) -> Chances:
+        """Return the chances with `sample` golden rows, by the normal formula, as the gate has it with its further row."""
+        deviation = math.hypot(self.noise, 1 / math.sqrt(sample)) / math.sqrt(sample)
+        normal, further = NormalDist(), 1 / sample
+        return Chances(
+            to_pass=normal.cdf((margin - worse_by - further) / deviation + normal.inv_cdf(levels.promote)),
+            to_fail=normal.cdf((worse_by - margin - further) / deviation + normal.inv_cdf(levels.fail)),
+        )
+
+
+Expected = Pairing | Bounding | Timing | Calibrating | Resembling
 
 
 @dataclass(frozen=True, kw_only=True)

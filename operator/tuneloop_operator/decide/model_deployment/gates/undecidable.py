@@ -24,6 +24,7 @@ from tuneloop_operator.decide.model_deployment.gates.power import (
     Expected,
     Pairing,
     Power,
+    Resembling,
     Timing,
     least_sample,
     power_of,
@@ -40,6 +41,8 @@ _DISCORDANT_ANSWERS = 0.1
 """Of two equal models on the same labelled rows: one row in ten is wrong in one of them alone."""
 _GAP_NOISE = 0.3
 """Standard deviation of the difference of two equal models' gaps of confidence and correctness on a row."""
+_SIMILARITY_NOISE = 0.25
+"""Standard deviation of the difference of two equal models' similarities to the reference of a row."""
 _LATENCY_NOISE = 0.3
 """Standard deviation of log(canary's time / stable's time) of equal models on the same request, as in docs/results.md."""
 _MANY = 100_000
@@ -142,9 +145,7 @@ def requests_to_catch(gate: GateSpec, *, steps: int) -> int | None:
 def golden_rows_needed(gate: GateSpec) -> int | None:
     """Return how many golden rows pass an equal model with `REQUIRED_POWER` at the only look; None: no number does."""
     (look,) = single_look(1, alpha=gate.alpha)
-    expected = (
-        Calibrating(noise=_GAP_NOISE) if gate.metric is Metric.CALIBRATION else Pairing(discordant=_DISCORDANT_ANSWERS)
-    )
+    expected = _expected(gate)
     return least_sample(
         lambda rows: expected.chances(rows, 0.0, margin=gate.margin, levels=look.levels).to_pass, REQUIRED_POWER
     )
@@ -168,6 +169,12 @@ def _expected(gate: GateSpec) -> Expected:
             return Timing(noise=_LATENCY_NOISE)
         case Metric.AGREEMENT:
             return Bounding(base_rate=_EQUAL_DISAGREEMENT * gate.margin)
+        case Metric.CALIBRATION:
+            return Calibrating(noise=_GAP_NOISE)
+        case Metric.GENERATION_QUALITY:
+            return Resembling(noise=_SIMILARITY_NOISE)
+        case Metric.GOLDEN_ACCURACY:
+            return Pairing(discordant=_DISCORDANT_ANSWERS)
     return Pairing(discordant=_DISCORDANT_ERRORS)
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tuneloop_operator.decide.model_deployment.gates.calibration import LEAST_ROWS, GapSums, calibration_loss
+from tuneloop_operator.decide.model_deployment.gates.calibration import LEAST_ROWS, calibration_loss
 from tuneloop_operator.decide.model_deployment.gates.evidence import Evidence, Levels, Missing
+from tuneloop_operator.decide.model_deployment.gates.paired_sums import PairedSums
 from tuneloop_operator.decide.model_deployment.gates.verdict import Verdict
 
 LEVELS = Levels(fail=0.05, promote=0.05)
@@ -32,7 +33,7 @@ GAPS = st.builds(gaps_of, st.integers(0, 2**32))
 
 
 def harm_of(gaps) -> Evidence:
-    evidence = calibration_loss(GapSums.of(gaps), levels=LEVELS)
+    evidence = calibration_loss(PairedSums.of(gaps), levels=LEVELS)
     assert isinstance(evidence, Evidence)
     return evidence
 
@@ -93,6 +94,6 @@ def test_a_verdict_at_the_margin_is_wrong_no_more_often_than_its_level(of_stable
     ],
 )
 def test_sums_that_say_nothing_are_missing(gaps, verdict):
-    found = calibration_loss(GapSums.of(gaps), levels=LEVELS)
+    found = calibration_loss(PairedSums.of(gaps), levels=LEVELS)
     assert isinstance(found, Missing)
     assert found.verdict is verdict

@@ -16,7 +16,7 @@ from gate_walks import (
     ids,
 )
 
-from tuneloop_api.contract.comparison import GapSums, GoldenCounts, LabelledCounts, PairCounts
+from tuneloop_api.contract.comparison import GoldenCounts, LabelledCounts, PairCounts, PairedSums
 from tuneloop_operator.decide.model_deployment.gates.gate_memory import COUNTED_EVERY
 from tuneloop_operator.decide.model_deployment.gates.gate_spec import GateSpec
 from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, Verdict
@@ -25,7 +25,7 @@ from tuneloop_operator.decide.model_deployment.gates.verdict import GateAction, 
 
 
 def right(rows: int, **fields: Any) -> LabelledCounts:
-    sums = GapSums(rows=rows, canary_squared=rows * 0.01, stable_squared=rows * 0.01, product=rows * 0.009)
+    sums = PairedSums(rows=rows, canary_squared=rows * 0.01, stable_squared=rows * 0.01, product=rows * 0.009)
     return LabelledCounts(rows=rows, gaps=sums, **fields)
 
 

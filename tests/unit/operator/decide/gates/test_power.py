@@ -13,6 +13,7 @@ from tuneloop_operator.decide.model_deployment.gates.power import (
     Bounding,
     Calibrating,
     Pairing,
+    Resembling,
     Timing,
     power_of,
     sentence,
@@ -26,6 +27,7 @@ EVERY = [
     pytest.param(Bounding(base_rate=0.02), 0.05, id="bound"),
     pytest.param(Timing(noise=0.3), 0.1, id="latency"),
     pytest.param(Calibrating(noise=0.3), 0.05, id="calibration"),
+    pytest.param(Resembling(noise=0.25), 0.03, id="quality"),
 ]
 
 

@@ -98,6 +98,7 @@ def test_gates_on_trial_and_those_of_the_golden_set_are_let_be() -> None:
         replace(ERRORS, dry_run=True),
         GateSpec(name="accuracy", metric=Metric.GOLDEN_ACCURACY, margin=0.03),
         GateSpec(name="calibration", metric=Metric.CALIBRATION, margin=0.03),
+        GateSpec(name="quality", metric=Metric.GENERATION_QUALITY, margin=0.03),
     ]
     assert undecidable(gates, steps(1)) == ()
 

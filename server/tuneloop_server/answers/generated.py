@@ -1,0 +1,53 @@
+"""A generated text as it is compared: how it ended, and how long it is. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+_REFUSALS = (
+    "i'm sorry, but i can",
+    "i am sorry, but i can",
+    "sorry, but i can",
+    "sorry, i can",
+    "i can't",
+    "i cannot",
+    "i can not",
+    "i'm unable to",
+    "i am unable to",
+    "i'm not able to",
+    "i am not able to",
+    "as an ai",
+)
+"""Words with which a refusal begins, in English alone. Whoever refuses in other words is not counted: the count is a hint, and no gate reads it."""
+
+
+class Ending(StrEnum):
+    """How a generated text ended. The words are fields of `contract.comparison.GeneratedAnswers`."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    EMPTY = "empty"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedText:
+    """A text that a model generated. It is held while it is compared, and no longer."""
+
+    text: str
+    ending: Ending
+    tokens: int | None
+    """None: the answer does not say."""
+
+
+def ending_of(text: str, finish: object, *, refusal: object = None) -> Ending:
+    """Return how a text ended. finish: `finish_reason` of the answer; None: it has none. refusal: OpenAI's field, a text where the model refuses."""
+    if refusal or " ".join(text[:100].replace("’", "'").split()).casefold().startswith(_REFUSALS):
+        return Ending.REFUSED
+    if not text.strip():
+        return Ending.EMPTY
+    if not isinstance(finish, str):
+        return Ending.UNKNOWN
+    return Ending.LENGTH if finish == "length" else Ending.STOP
