@@ -13,7 +13,7 @@ from tuneloop_server.protocols.event_stream import EventStream, begun, event
 from tuneloop_server.tasks.text_generation import full_text, token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from tuneloop_server.errors import RequestError
     from tuneloop_server.generating import TextGenerator
@@ -30,12 +30,18 @@ def generator_that_streams(service: ModelService, name: str) -> TextGenerator:
     return service.generator_of(name)
 
 
-async def streamed(generator: TextGenerator, text: str, parameters: TextGenerationParameters) -> EventStream:
-    """Return the beginning of what answers a text. Raises RequestError."""
+async def streamed(
+    generator: TextGenerator,
+    text: str,
+    parameters: TextGenerationParameters,
+    *,
+    headers: Callable[[], Mapping[str, str]],
+) -> EventStream:
+    """Return the beginning of what answers a text. headers: of the response. Raises RequestError."""
     asked = parameters.asked
     prompt = await generator.prompt_of_text(text, field=asked.fields[0])
     generation = generator.generation(prompt, asked)
-    return await begun(_events(generator, prompt, generation, parameters), error_event=_error_event)
+    return await begun(_events(generator, prompt, generation, parameters), error_event=_error_event, headers=headers)
 
 
 async def _events(

@@ -150,7 +150,7 @@ def test_the_artifact_says_what_it_is(exported):
 def test_a_server_counts_answers_as_the_export_did(done, exported, tmp_path):
     profile = json.loads((Path(exported.artifact_path) / "monitoring.json").read_bytes())
     reference = {feature["name"]: feature["counts"] for feature in profile["features"]}
-    rows = [row["messages"][:1] for _, row in read_rows(Path(done.prepared.dataset_path), "test")]
+    rows = [row["messages"][:-1] for _, row in read_rows(Path(done.prepared.dataset_path), "test")]
     with running_fork(configuration(Path(exported.artifact_path), digest=exported.digest), tmp_path) as server:
         for messages in rows:
             asked = {"messages": messages, "max_tokens": MOST_TOKENS, "temperature": 0}
