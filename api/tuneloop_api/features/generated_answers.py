@@ -77,21 +77,24 @@ def generated_values(*, tokens: Sequence[int], logprob: float, finish: str, text
     }
 
 
-def repetition(tokens: Sequence[int]) -> float | None:
-    """Return the share of 4-grams that repeat an earlier one, 1 - distinct / all, from 0 to below 1. None: there are fewer than two."""
+def repetition(tokens: Sequence[int]) -> float:
+    """Return the share of 4-grams that repeat an earlier one, 1 - distinct / all, from 0 to below 1.
+
+    An answer with fewer than two has 0, and not no value: a model of short answers would never have enough of them for a baseline.
+    """
     grams = len(tokens) - GRAM + 1
     if grams < 2:
-        return None
+        return 0.0
     return 1.0 - len(set(zip(*(tokens[start:] for start in range(GRAM)), strict=False))) / grams
 
 
-def kind_of(text: str, repeated: float | None) -> AnswerKind:
+def kind_of(text: str, repeated: float) -> AnswerKind:
     """Return the first kind that holds. repeated: `repetition` of the answer's tokens."""
     if not text.strip():
         return "empty"
     if " ".join(text[:_BEGINNING].replace("’", "'").split()).casefold().startswith(_REFUSALS):
         return "refused"
-    return "repeating" if repeated is not None and repeated > REPEATS else "sound"
+    return "repeating" if repeated > REPEATS else "sound"
 
 
 def answer_bins(name: str, values: Sequence[float]) -> NumberBins:

@@ -35,7 +35,8 @@ def test_every_feature_has_a_value():
 @pytest.mark.parametrize(
     ("tokens", "share"),
     [
-        pytest.param([1, 2, 3, 4], None, id="one 4-gram can repeat nothing"),
+        pytest.param([1, 2, 3, 4], 0.0, id="one 4-gram can repeat nothing"),
+        pytest.param([1], 0.0, id="a single token"),
         pytest.param([1, 2, 3, 4, 5], 0.0, id="all differ"),
         pytest.param([1, 1, 1, 1, 1], 0.5, id="the second of two is the first"),
         pytest.param([1, 2, 3, 4, 1, 2, 3, 4], 0.2, id="one of five"),
@@ -62,11 +63,11 @@ def test_repetition_is_what_counting_finds(tokens):
     [
         pytest.param(" \n", 0.9, "empty", id="white space alone"),
         pytest.param("I'm sorry, but I can't help with that.", 0.0, "refused", id="a refusal"),
-        pytest.param("  I’m  unable to say.", None, "refused", id="with another apostrophe and more spaces"),
+        pytest.param("  I’m  unable to say.", 0.0, "refused", id="with another apostrophe and more spaces"),
         pytest.param("He said: I cannot.", 0.0, "sound", id="words of a refusal later on"),
         pytest.param("round and round", 0.51, "repeating", id="more than half"),
         pytest.param("round and round", 0.5, "sound", id="half"),
-        pytest.param("Ada", None, "sound", id="too short to repeat"),
+        pytest.param("Ada", 0.0, "sound", id="all others"),
     ],
 )
 def test_the_kind_of_an_answer(text, repeated, kind):

@@ -56,7 +56,7 @@ def test_a_whole_answer_counts_once_with_all_of_its_tokens():
     asyncio.run(generator(features).whole(PROMPT, Generation(max_tokens=9)))
     (counted,) = features.counted
     assert counted.pop("mean_logprob") == pytest.approx(-0.3)
-    assert counted == {"answer_tokens": 3, "repetition": None, "finish_reason": "eos_token", "answer_kind": "sound"}
+    assert counted == {"answer_tokens": 3, "repetition": 0.0, "finish_reason": "eos_token", "answer_kind": "sound"}
 
 
 def test_an_answer_is_counted_before_its_last_piece_goes_out():
