@@ -80,10 +80,10 @@ def generated_values(*, tokens: Sequence[int], logprob: float, finish: str, text
 def repetition(tokens: Sequence[int]) -> float:
     """Return the share of 4-grams that repeat an earlier one, 1 - distinct / all, from 0 to below 1.
 
-    An answer with fewer than two has 0, and not no value: a model of short answers would never have enough of them for a baseline.
+    An answer without any has 0, and not no value: a model of short answers would never have enough of them for a baseline.
     """
     grams = len(tokens) - GRAM + 1
-    if grams < 2:
+    if grams < 1:
         return 0.0
     return 1.0 - len(set(zip(*(tokens[start:] for start in range(GRAM)), strict=False))) / grams
 

@@ -18,7 +18,7 @@ LABELS, CORRECT, PREDICTIONS = (
     "tuneloop_feedback_correct_total",
     "tuneloop_feedback_predictions_total",
 )
-CHAT = [{"role": "user", "content": "Write to ada@example.org"}]
+CHAT = [{"role": "user", "content": "Write to\nada@example.org"}]
 
 
 def read(body: bytes) -> list[FeedbackItem]:
@@ -154,7 +154,7 @@ def test_personal_data_is_masked_in_prompts_messages_and_corrections(tmp_path, f
     assert "ada@" not in f"{row.text}{row.label}"
     assert row.label.startswith("I wrote to ")
     found = json.loads(row.text)[0]["content"] if form == "messages" else row.text
-    assert found.startswith("Write to ")
+    assert found.startswith("Write to\n")
 
 
 def test_labels_are_not_masked(server):

@@ -64,6 +64,12 @@ def test_feedback_of_another_form_is_no_row_and_is_told(tmp_path, form, columns)
     assert taken(tmp_path, form=form).facts["ofOtherForm"] == 2
 
 
+def test_feedback_without_a_text_is_of_no_other_form(tmp_path):
+    write(tmp_path / "rows", [prompt("a"), row("b", None, text=None)])
+    facts = taken(tmp_path, form="prompt-completion").facts
+    assert (facts["withoutText"], facts["ofOtherForm"]) == (1, 0)
+
+
 def test_feedback_of_another_form_alone_is_no_data_and_the_message_says_so(tmp_path):
     write(tmp_path / "rows", [prompt("a"), prompt("b")])
     with pytest.raises(DataError, match="2 with a text of another format than the job's"):
