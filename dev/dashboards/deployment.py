@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.drift import DRIFT, FEATURE
+from dashboards.generation import GENERATION
 from dashboards.page import Page, Panel, Query, Row, Variable
 from dashboards.quality import FEEDBACK, PREDICTIONS
 from dashboards.queries import (
@@ -205,7 +206,7 @@ PAGE = Page(
     uid=UID,
     title="Tuneloop / Deployment",
     about="One ModelDeployment: what clients get, where its roll-out is, and how good its predictions are.",
-    rows=(OVERVIEW, TRAFFIC, LATENCY, ROLLOUT, AGREEMENT, FEEDBACK, PREDICTIONS, DRIFT, RETRAINING),
+    rows=(OVERVIEW, TRAFFIC, LATENCY, ROLLOUT, AGREEMENT, GENERATION, FEEDBACK, PREDICTIONS, DRIFT, RETRAINING),
     variables=(
         Variable(
             name="namespace",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tuneloop_api.features.generated_answers import generated_values
 from tuneloop_server.batching.join_plan import rows_of, wanted_of
 from tuneloop_server.batching.token_batcher import TokenBatcher
 from tuneloop_server.errors import RequestError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from tuneloop_api.contract.server_config import ServerConfig
+    from tuneloop_api.features.task_features import Values
     from tuneloop_server.features import FeatureCounts
     from tuneloop_server.generation.answer import Generated, Generation, Piece, Prompt
     from tuneloop_server.generation.model import GeneratingModel
@@ -38,8 +41,6 @@ _ENCODE_HERE = 8192
 _COMPARED_TOKENS = 256
 """Most tokens of an answer to a comparator."""
 _NO_LOGITS = np.empty(0, dtype=np.float32)
-_NO_FEATURES = Answer(value=None, predictions=[], features=dict)
-"""Stands for an answer where only its prompt has features."""
 
 
 class TextGenerator:
@@ -128,20 +129,28 @@ class TextGenerator:
         """
         if not is_traffic:
             generation = replace(generation, max_tokens=min(generation.max_tokens, _COMPARED_TOKENS))
+        grown: list[Piece] = []
         async with aclosing(self._batcher.pieces(prompt, generation)) as pieces:
             async for piece in pieces:
+                grown.append(piece)
                 if piece.finish is not None:  # counted before its last piece goes out: a client may look right after it
-                    self._answered(prompt, is_traffic=is_traffic)
+                    self._answered(prompt, grown, is_traffic=is_traffic)
                 yield piece
 
-    def _answered(self, prompt: Prompt, *, is_traffic: bool) -> None:
+    def _answered(self, prompt: Prompt, pieces: Sequence[Piece], *, is_traffic: bool) -> None:
+        """Count a whole answer. One that its client did not wait for counts among `tuneloop_generation_finish_total` alone."""
         encoded = Encoded(ids=prompt.read, truncated=prompt.truncated)
         self._monitoring.encoded([encoded])
         if not is_traffic:
             return
         self._monitoring.text_answered(self._kinds.kind_of(prompt.text))
         if self._count is not None:
-            self._count(prompt.text, [Window(encoded, _NO_LOGITS)], _NO_FEATURES)
+            features = partial(_features_of, pieces)
+            self._count(
+                prompt.text,
+                [Window(encoded, _NO_LOGITS)],
+                Answer(value=None, predictions=[], features=features),
+            )
 
 
 class Generators:
@@ -177,6 +186,17 @@ class Generators:
             limit=self._settings.max_new_tokens,
         )
         return batcher, {None: generator}
+
+
+def _features_of(pieces: Sequence[Piece]) -> Values:
+    finish = pieces[-1].finish
+    assert finish is not None
+    return generated_values(
+        tokens=[piece.token for piece in pieces],
+        logprob=math.fsum(piece.logprob for piece in pieces),
+        finish=finish,
+        text="".join(piece.text for piece in pieces),
+    )
 
 
 async def _aside(encode: Callable[[], Prompt], *, characters: int) -> Prompt:

@@ -57,6 +57,17 @@ def drift(psi: float, *, critical: float = 0.03, samples: int = 1000) -> Given:
     return [recorded(name, f"{value}x60", feature="tokens") for name, value in values.items()]
 
 
+def answers(share: float, *, before: float = 0.02, z: float = 9.0, samples: int = 1000, **of: str) -> Given:
+    """Return generated answers: the share of a bin, and what it was in the baseline window."""
+    found = {"feature": "answer_kind", "bin": "2"} | of
+    return [
+        recorded("tuneloop:feature_bin:ratio1h", f"{share}x60", **found),
+        series("tuneloop_reference_bin_ratio", f"{before}x60", revision="03ab", **found),
+        recorded("tuneloop:answer_bin:z1h", f"{z}x60", **found),
+        recorded("tuneloop:feature_samples:increase1h", f"{samples}x60", feature=found["feature"]),
+    ]
+
+
 def truncated(share: float, *, answered: int = 1000) -> Given:
     return [
         recorded("tuneloop:truncated_requests:ratio1h", f"{share}x60"),
@@ -227,6 +238,20 @@ CASES = {
             "large, and within the noise of so few": drift(0.25, critical=0.3),
             "beyond the noise, of too few texts": drift(0.9, critical=0.5, samples=150),
             "without a baseline": drift(0.35)[2:],
+        },
+    ),
+    "TuneloopAnswersDegraded": Case(
+        fault=answers(0.2) + answers(0.9, before=0.1, feature="answer_kind", bin="3")[:3],
+        labels=REVISION | {"feature": "answer_kind", "bin": "2"},
+        similar={
+            "beyond chance, and 4 points": answers(0.06),
+            "18 points, and within chance": answers(0.2, z=2.0),
+            "beyond chance, of too few answers": answers(0.2, samples=150),
+            "fewer than before": answers(0.02, before=0.2, z=-9.0),
+            "without a baseline": answers(0.2)[:1] + answers(0.2)[3:],
+            "more answers end by themselves": answers(0.9, before=0.1, feature="finish_reason", bin="1"),
+            "more answers are sound": answers(0.9, before=0.1, bin="3"),
+            "another feature": answers(0.9, before=0.1, feature="text_tokens", bin="0"),
         },
     ),
     "TuneloopInputQuality": Case(

@@ -129,6 +129,10 @@ class FeedbackServer:
         item = FeedbackItem(token=token, label=label, correct=correct, input=text, source=source)
         return self.feedback.take([item], client=client)
 
+    def say(self, token: str, **said: object) -> tuple[int, int]:
+        """Take the feedback for a generated answer: score, correct, correction, input, form."""
+        return self.feedback.take([FeedbackItem(token=token, **said)])  # type: ignore[arg-type]
+
     def written(self) -> list[FeedbackRow]:
         """Write what waits, and return all rows of the folder."""
         assert self.writer is not None

@@ -20,6 +20,9 @@ MOST_SHARDS = 200_000
 
 FeedbackSource = Literal["client", "audit"]
 """Who chose that this prediction gets a label: a client, for any reason, or a random draw."""
+FeedbackForm = Literal["text-label", "prompt-completion", "messages"]
+"""What `text` and `label` of a row are, in the words of `data.format`: a text and its label; a prompt and the answer that would have been right; the messages
+of a conversation, as JSON, and that answer."""
 
 
 class FeedbackRow(MessageModel):
@@ -35,8 +38,12 @@ class FeedbackRow(MessageModel):
     predicted: str | None = None
     """The label that was predicted; None where the server that took the feedback does not know its name."""
     confidence_bin: Annotated[int, Field(ge=0, le=9)]
-    """The calibrated confidence was in [bin / 10, (bin + 1) / 10)."""
+    """The calibrated confidence was in [bin / 10, (bin + 1) / 10); 0 for a generated answer, which has none."""
     correct: bool
+    """Of a generated answer: whether its score is 0.5 or more."""
+    score: float | None = None
+    """Of a generated answer, from 0 to 1."""
+    form: FeedbackForm = "text-label"
     label: str | None = None
     """The label that was right; None where feedback says only that the prediction was wrong."""
     text: str | None = None

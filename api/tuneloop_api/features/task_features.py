@@ -20,8 +20,9 @@ class TaskFeatures:
     """Names of the features that are numbers."""
     choices: Mapping[str, Callable[[Sequence[str]], list[str]]]
     """Name of each feature that is a choice → class names → all that can be chosen."""
-    values: Callable[[Sequence[Sequence[float]], Sequence[str]], Values]
-    """(logits of the text's targets, [targets, C]; class names) → the values. A target is what the trainer's task calls so."""
+    values: Callable[[Sequence[Sequence[float]], Sequence[str]], Values] | None
+    """(logits of the text's targets, [targets, C]; class names) → the values. A target is what the trainer's task calls so.
+    None: the answer is a text that the model generates (`generated_answers`)."""
     has_projections: bool = True
     """Whether projections of the hidden state are features, too (`projections`)."""
 

@@ -1,7 +1,7 @@
-"""Text-to-text generation has no features of its own: what is counted is the text that the model reads."""
+"""Features of text-to-text generation: those of generated answers. What the model reads is counted as every text is."""
 
 from __future__ import annotations
 
-from tuneloop_api.features.task_features import TaskFeatures
+from tuneloop_api.features.generated_answers import GENERATED_FEATURES
 
-TEXT2TEXT_FEATURES = TaskFeatures(numbers=(), choices={}, values=lambda _sums, _labels: {}, has_projections=False)
+TEXT2TEXT_FEATURES = GENERATED_FEATURES

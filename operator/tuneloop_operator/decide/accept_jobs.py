@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 _LONGEST_VALUE = 100
-_FEEDBACK_TASK = "text-classification"
+_FEEDBACK_FORMATS = {
+    "text-classification": ("auto", "text-label"),
+    "text-generation": ("auto", "messages", "prompt-completion"),
+}
+"""By task, formats of jobs that learn from feedback: rows of feedback are a text with its label, or a prompt or a conversation with its correction."""
 
 
 def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Refusal, ...]:
@@ -64,16 +68,28 @@ def _local_addresses(spec: FineTuneJobSpec, settings: OperatorSettings) -> Itera
 
 
 def _feedback_of_another_task(spec: FineTuneJobSpec) -> Iterator[Refusal]:
-    """Yield feedback for a task whose texts have no single label that a client could send."""
+    """Yield feedback for a task, or for a format of it, of which a client can send neither a label nor a correction."""
     found = [(field, source.uri) for field, source in spec.sources if source.is_feedback]
-    if spec.task_id != _FEEDBACK_TASK and found:
+    given = ", ".join(dict.fromkeys(uri for _, uri in found))
+    formats, format_ = _FEEDBACK_FORMATS.get(spec.task_id, ()), spec.data.format or "auto"
+    if not found or format_ in formats:
+        return
+    if not formats:
         yield Refusal(
             reason="FeedbackOfAnotherTask",
             field=f"{found[0][0]}.uri",
-            given=", ".join(dict.fromkeys(uri for _, uri in found)),
-            allowed=f"feedback is a text and its label, which applies only to task: {_FEEDBACK_TASK} with one label a text",
+            given=given,
+            allowed=f"feedback is a label or a correction, which applies only to task: {' and '.join(_FEEDBACK_FORMATS)}, the first with one label a text",
             example="uri: pvc://models/tagged.jsonl",
         )
+        return
+    yield Refusal(
+        reason="FeedbackOfAnotherFormat",
+        field="spec.data.format",
+        given=format_,
+        allowed=f"a job that learns from {given} has one of the formats {', '.join(formats)}",
+        example=f"format: {formats[1]}",
+    )
 
 
 def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:

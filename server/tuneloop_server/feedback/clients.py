@@ -13,21 +13,21 @@ class Clients:
     """Labels and wrong labels of each client."""
 
     def __init__(self) -> None:
-        self._counts: dict[int, tuple[int, int]] = {}
+        self._counts: dict[int, tuple[int, float]] = {}
         """By a hash of the name: labels, and those of them that were wrong."""
 
-    def labelled(self, client: str, *, is_correct: bool) -> None:
-        """Count a label. client: empty if nobody knows whose it is; then it is nobody's."""
+    def labelled(self, client: str, *, score: float) -> None:
+        """Count a label. client: empty if nobody knows whose it is; then it is nobody's. score: as in `Cohorts.labelled`."""
         if not client:
             return
         mark = hash(client)
         if mark not in self._counts and len(self._counts) >= MOST_CLIENTS:
             del self._counts[min(self._counts, key=lambda known: self._counts[known][1])]
         labels, wrong = self._counts.get(mark, (0, 0))
-        self._counts[mark] = labels + 1, wrong + (not is_correct)
+        self._counts[mark] = labels + 1, wrong + (1 - score)
 
     @property
-    def worst(self) -> tuple[int, int]:
+    def worst(self) -> tuple[int, float]:
         """Labels and right ones of the client with the most wrong labels; (0, 0) without a client."""
         labels, wrong = max(self._counts.values(), key=lambda found: found[1], default=(0, 0))
         return labels, labels - wrong

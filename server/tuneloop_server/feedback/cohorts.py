@@ -33,8 +33,8 @@ class CohortCounts:
     """That this process made and gave a token."""
     labels: int = 0
     """Predictions for which this process got a label."""
-    correct: int = 0
-    """Those of them that were right."""
+    correct: float = 0
+    """Those of them that were right; of generated answers the sum of their scores."""
     clients: Clients = field(default_factory=Clients)
     """The same labels by client."""
 
@@ -49,12 +49,14 @@ class Cohorts:
         """Count a prediction that went out with a token."""
         self._of(revision, day_of(now), now=now).predictions += 1
 
-    def labelled(self, revision: str, *, at: float, is_correct: bool, now: float, client: str = "") -> None:
-        """Count a label. at: when the prediction was made, accepted by `require_recent`; client: who sent it, empty if nobody knows."""
+    def labelled(self, revision: str, *, at: float, score: float, now: float, client: str = "") -> None:
+        """Count a label. at: when the prediction was made, accepted by `require_recent`; score: 1 for a right prediction, 0 for a wrong one, and what
+        lies between for a generated answer; client: who sent it, empty if nobody knows.
+        """
         counts = self._of(revision, min(day_of(at), day_of(now)), now=now)
         counts.labels += 1
-        counts.correct += is_correct
-        counts.clients.labelled(client, is_correct=is_correct)
+        counts.correct += score
+        counts.clients.labelled(client, score=score)
 
     def kept(self, *, now: float) -> Iterator[tuple[int, str, CohortCounts]]:
         """Yield (day, revision, counts) of the last eight days."""

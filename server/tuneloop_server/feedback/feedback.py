@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tuneloop_server.tasks.task import Prediction
 
 _MOST_SHOWN = 10
+_NO_LABEL = label_digest("")
+"""Of a generated answer."""
 
 
 class Feedback:
@@ -63,8 +65,15 @@ class Feedback:
 
     def token(self, prediction: Prediction, text: str) -> str:
         """Return the token of the prediction for a text, and count that it went out."""
-        now = self._clock()
         class_id, digest = self._classes[prediction.label]
+        return self._token(text, class_id, digest, confidence_bin=bin_of(prediction.calibrated_confidence))
+
+    def answer_token(self, text: str) -> str:
+        """Return the token of the generated answer to a text, and count that it went out. It says nothing of the answer, which may not be there yet."""
+        return self._token(text, 0, _NO_LABEL, confidence_bin=0)
+
+    def _token(self, text: str, class_id: int, digest: bytes, *, confidence_bin: int) -> str:
+        now = self._clock()
         self.cohorts.predicted(self._revision, now=now)
         nonce = self._own + (next(self._nonces) % 2**32).to_bytes(NONCE_BYTES // 2)
         signer = self._keys.signer()
@@ -75,7 +84,7 @@ class Feedback:
                 nonce=nonce,
                 class_id=class_id,
                 label=digest,
-                confidence_bin=bin_of(prediction.calibrated_confidence),
+                confidence_bin=confidence_bin,
                 input_digest=None if self._rows is None else signer.input_digest(text, nonce=nonce),
             )
         )
@@ -92,16 +101,14 @@ class Feedback:
             raise
         now = self._clock()
         counted = 0
-        for item, (predicted, is_correct) in zip(items, read, strict=True):
-            self._keep(
-                item, predicted, is_correct=is_correct, now=now
-            )  # also what is sent again: the last label counts
+        for item, (predicted, score) in zip(items, read, strict=True):
+            self._keep(item, predicted, score=score, now=now)  # also what is sent again: the last label counts
             if not self._once.is_new(predicted.nonce):
                 self._metrics.repeated()
                 continue
             counted += 1
             self._metrics.labelled(lag=max(0.0, now - predicted.at))
-            self.cohorts.labelled(predicted.revision, at=predicted.at, is_correct=is_correct, now=now, client=client)
+            self.cohorts.labelled(predicted.revision, at=predicted.at, score=score, now=now, client=client)
         return counted, len(read) - counted
 
     def close(self) -> None:
@@ -109,13 +116,13 @@ class Feedback:
         if self._rows is not None:
             self._rows.close()
 
-    def _keep(self, item: FeedbackItem, predicted: Predicted, *, is_correct: bool, now: float) -> None:
+    def _keep(self, item: FeedbackItem, predicted: Predicted, *, score: float, now: float) -> None:
         if self._rows is None:
             return
         row = row_of(
             item,
             predicted,
-            is_correct=is_correct,
+            score=score,
             predicted_label=self._names.get(predicted.label),
             labels=self._labels,
             text_rate=self._text_rate,
@@ -123,16 +130,24 @@ class Feedback:
         )
         self._rows.put(row)
 
-    def _read(self, item: FeedbackItem) -> tuple[Predicted, bool]:
-        """Return the prediction and whether it was right. Raises RefusedFeedback."""
+    def _read(self, item: FeedbackItem) -> tuple[Predicted, float]:
+        """Return the prediction and how good it was, from 0 to 1. Raises RefusedFeedback."""
         try:
             signer = self._keys.signer()
             predicted = signer.read(item.token)
             require_recent(predicted.at, now=self._clock())
             _require_own_text(item, predicted, signer)
-            return predicted, self._is_correct(item, predicted)
+            return predicted, self._score(item, predicted)
         except RefusedFeedback as refused:
             raise RefusedFeedback(f"{item.field}{refused}", reason=refused.reason) from None
+
+    def _score(self, item: FeedbackItem, predicted: Predicted) -> float:
+        """Return how good a prediction was. Who corrects an answer and gives it no score says that it was wrong."""
+        if item.score is not None:
+            return item.score
+        if item.correct is None and item.correction is not None:
+            return 0.0
+        return float(self._is_correct(item, predicted))
 
     def _is_correct(self, item: FeedbackItem, predicted: Predicted) -> bool:
         if item.correct is not None:

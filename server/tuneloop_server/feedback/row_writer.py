@@ -11,8 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuneloop_api.contract.personal_data import mask_personal_data
-from tuneloop_api.wire.model import changed
+from tuneloop_server.feedback.redacted import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +83,7 @@ class RowWriter:
 
     def put(self, row: FeedbackRow) -> None:
         """Take a row. If too much waits, the row is lost, and counted as lost."""
-        size = _ROW_BYTES + 2 * sys.getsizeof(row.text)
+        size = _ROW_BYTES + 2 * (sys.getsizeof(row.text) + sys.getsizeof(row.label))
         with self._changed:
             if self._bytes + size > self._most_bytes:
                 self._metrics.refused()
@@ -160,8 +159,8 @@ class RowWriter:
     def _line(self, waiting: _Waiting) -> bytes:
         if waiting.line is None:
             row = waiting.row
-            if self._redacts and row.text is not None:
-                row = changed(row, text=mask_personal_data(row.text))
+            if self._redacts:
+                row = redacted(row)
             text = json.dumps(row.to_wire(), ensure_ascii=False, separators=(",", ":"))
             waiting.line = text.encode(errors="replace") + b"\n"
         return waiting.line

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_TEXT_CHARACTERS = 65_536
 """Of a text that is kept; models read less. To mask a longer one would hold up the requests of others."""
+_RIGHT = 0.5
 _TOKEN_ID_BYTES = 16
 _TWO_TO_64 = 2.0**64
 
@@ -23,26 +24,33 @@ def row_of(
     item: FeedbackItem,
     predicted: Predicted,
     *,
-    is_correct: bool,
+    score: float,
     predicted_label: str | None,
     labels: Sequence[str],
     text_rate: float,
     now: float,
 ) -> FeedbackRow:
-    """Return the row of feedback that was accepted; its text is as the client sent it.
+    """Return the row of feedback that was accepted; its texts are as the client sent them.
 
-    predicted_label: None if its name is not known here. labels: of the model, in the order of their ids. text_rate: part of the predictions whose
-    text may be kept. now: seconds since 1970.
+    score: from 0 to 1. predicted_label: None if its name is not known here. labels: of the model, in the order of their ids; none where it generates text.
+    text_rate: part of the predictions whose text may be kept. now: seconds since 1970.
     """
+    keeps_text = may_keep_text(predicted, rate=text_rate) and _can_be_learned_from(item.input)
+    if not labels:
+        label = _correction(item) if keeps_text else None  # a text as well: kept where its prompt is
+    else:
+        label = _label(item, predicted, predicted_label=predicted_label, labels=labels)
     return FeedbackRow(
         predicted_at=float(predicted.at),
         labelled_at=round(now, 3),
         revision=predicted.revision,
         predicted=predicted_label,
         confidence_bin=predicted.confidence_bin,
-        correct=is_correct,
-        label=_label(item, predicted, predicted_label=predicted_label, labels=labels),
-        text=item.input if may_keep_text(predicted, rate=text_rate) and _can_be_learned_from(item.input) else None,
+        correct=score >= _RIGHT,
+        score=None if labels else score,
+        form=item.form,
+        label=label,
+        text=item.input if keeps_text else None,
         token=_token_id(item.token),
         source=item.source,
     )
@@ -58,6 +66,11 @@ def _label(
         return item.label
     is_same_order = predicted.class_id < len(labels) and labels[predicted.class_id] == predicted_label
     return labels[item.label] if is_same_order else None
+
+
+def _correction(item: FeedbackItem) -> str | None:
+    """Return the answer that was right; None if feedback has none to learn from."""
+    return item.correction if _can_be_learned_from(item.correction) else None
 
 
 def may_keep_text(predicted: Predicted, *, rate: float) -> bool:

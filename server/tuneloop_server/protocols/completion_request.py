@@ -96,7 +96,7 @@ def read_chat(body: bytes, *, named: Callable[[object], str]) -> CompletionReque
     newer = document.get("max_completion_tokens") is not None
     return _request(
         document,
-        prompt=_messages(document.get("messages")),
+        prompt=read_messages(document.get("messages")),
         named=named,
         default_tokens=None,
         fields=("messages", "max_completion_tokens" if newer else "max_tokens"),
@@ -161,10 +161,11 @@ def _switch(field: str, value: object) -> bool:
     raise wrong(field, value, "allowed are true and false")
 
 
-def _messages(given: object) -> list[dict[str, str]]:
+def read_messages(given: object, *, field: str = "messages") -> list[dict[str, str]]:
+    """Return the messages of a conversation. field: of the list, in errors. Raises RequestError."""
     if not isinstance(given, list) or not given:
-        raise wrong("messages", given, f"expected a list of at least one message, {_CHAT_EXAMPLE}")
-    return [_message(f"messages[{index}]", message) for index, message in enumerate(given)]
+        raise wrong(field, given, f"expected a list of at least one message, {_CHAT_EXAMPLE}")
+    return [_message(f"{field}[{index}]", message) for index, message in enumerate(given)]
 
 
 def _message(field: str, given: object) -> dict[str, str]:

@@ -11,11 +11,13 @@ from uuid import uuid4
 
 from starlette.routing import Route
 
+from tuneloop_server.feedback.conversation import conversation_text
 from tuneloop_server.protocols.completion_request import CompletionRequest, read_chat, read_completion
 from tuneloop_server.protocols.completion_response import Completion
 from tuneloop_server.protocols.event_stream import DONE, EventStream, begun, event
 from tuneloop_server.protocols.openai_errors import error_shape
 from tuneloop_server.protocols.protocol import GENERATION_SECONDS, Endpoint, Reply
+from tuneloop_server.protocols.tokens import answer_header
 from tuneloop_server.user_agent import COMPARATOR
 
 if TYPE_CHECKING:
@@ -71,12 +73,16 @@ async def complete(
         include_usage=asked.include_usage,
     )
     is_traffic = request.headers.get("user-agent") != COMPARATOR
+    text = asked.prompt if isinstance(asked.prompt, str) else conversation_text(asked.prompt)
+    headers = partial(answer_header, service, request, text)
     if not asked.stream:
         generated = await generator.whole(prompt, generation, is_traffic=is_traffic)
-        return Reply(json.dumps(completion.whole(generated), ensure_ascii=False).encode())
+        return Reply(json.dumps(completion.whole(generated), ensure_ascii=False).encode(), headers())
     generator.require_stream(generation)
     pieces = generator.pieces(prompt, generation, is_traffic=is_traffic)
-    return await begun(_events(completion, pieces, prompt_tokens=len(prompt.read)), error_event=_error_event)
+    return await begun(
+        _events(completion, pieces, prompt_tokens=len(prompt.read)), error_event=_error_event, headers=headers
+    )
 
 
 async def _events(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tuneloop_server.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from starlette.types import Send
 
@@ -42,15 +42,19 @@ class EventStream:
     first: bytes
     rest: AsyncGenerator[bytes]
     error_event: Callable[[RequestError], bytes]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside those of all streams."""
 
 
 async def begun(
     events: AsyncGenerator[bytes],
     *,
     error_event: Callable[[RequestError], bytes],
+    headers: Callable[[], Mapping[str, str]] = dict,
 ) -> EventStream:
-    """Return a stream once its first event is there. Raises what the events raise until then."""
-    return EventStream(first=await anext(events), rest=events, error_event=error_event)
+    """Return a stream once its first event is there. headers: are asked for then. Raises what the events raise until then."""
+    first = await anext(events)
+    return EventStream(first=first, rest=events, error_event=error_event, headers=headers())
 
 
 async def send_events(stream: EventStream, send: Send, *, client: Client) -> Reason:

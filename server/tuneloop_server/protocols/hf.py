@@ -21,7 +21,7 @@ from tuneloop_server.prediction_paths import HF_PATHS
 from tuneloop_server.protocols.hf_stream import generator_that_streams, streamed
 from tuneloop_server.protocols.json_body import json_object, require_texts
 from tuneloop_server.protocols.protocol import GENERATION_SECONDS, Endpoint, Reply, WireProtocol
-from tuneloop_server.protocols.tokens import feedback_headers
+from tuneloop_server.protocols.tokens import answer_header, feedback_headers
 from tuneloop_server.tasks.task import read_text
 from tuneloop_server.user_agent import COMPARATOR
 
@@ -81,7 +81,8 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply 
     if asked.stream:
         generator = generator_that_streams(service, name)
     if asked.stream and is_traffic:  # the comparator compares whole answers
-        return await streamed(generator, asked.texts[0], parameters)
+        headers = partial(answer_header, service, request, asked.texts[0])
+        return await streamed(generator, asked.texts[0], parameters, headers=headers)
     answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
     values = [found.value for found in answers]
     content = json.dumps(values if asked.is_list else values[0], ensure_ascii=False).encode()

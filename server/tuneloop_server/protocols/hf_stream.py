@@ -13,7 +13,7 @@ from tuneloop_server.protocols.event_stream import EventStream, begun, event
 from tuneloop_server.tasks.text_generation import token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from tuneloop_server.errors import RequestError
     from tuneloop_server.generating import TextGenerator
@@ -29,13 +29,19 @@ def generator_that_streams(service: ModelService, name: str) -> TextGenerator:
     return service.generator_of(name)
 
 
-async def streamed(generator: TextGenerator, text: str, parameters: Any) -> EventStream:
-    """Return the beginning of what answers a text. parameters: of the task. Raises RequestError."""
+async def streamed(
+    generator: TextGenerator,
+    text: str,
+    parameters: Any,
+    *,
+    headers: Callable[[], Mapping[str, str]],
+) -> EventStream:
+    """Return the beginning of what answers a text. parameters: of the task; headers: of the response. Raises RequestError."""
     asked = generator.generating.asked(parameters)
     prompt = await generator.prompt_of_text(text, field=asked.fields[0])
     generation = generator.generation(prompt, asked)
     generator.require_stream(generation)
-    return await begun(_events(generator, prompt, generation, parameters), error_event=_error_event)
+    return await begun(_events(generator, prompt, generation, parameters), error_event=_error_event, headers=headers)
 
 
 async def _events(

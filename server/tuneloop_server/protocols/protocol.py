@@ -110,7 +110,7 @@ class Endpoint:
         await send({"type": "http.response.body", "body": content})
 
     async def _stream(self, stream: EventStream, send: Send, *, client: Client, start: float) -> None:
-        headers = HEADERS | ({"connection": "close"} if self.service.draining else {})
+        headers = HEADERS | dict(stream.headers) | ({"connection": "close"} if self.service.draining else {})
         await send({"type": "http.response.start", "status": 200, "headers": _raw(headers)})
         reason = await send_events(stream, send, client=client)
         status = _CLIENT_LEFT if reason == "client_left" else 200

@@ -161,9 +161,14 @@ class Task(Generic[Parameters]):
     answer_format: AnswerFormat
     """How its answers are read back: what they chose, how sure they are, whether two of them agree. An entry of `tuneloop_server.answers.ANSWERS`."""
     has_one_label: bool = False
-    """Whether each text has exactly one prediction, whose label is one of the model's: only such predictions can get feedback."""
+    """Whether each text has exactly one prediction, whose label is one of the model's: only such predictions can get a label as feedback."""
     tensors: Tensors = Tensors(outputs=(JSON_TENSOR,))
     """The response in the Open Inference Protocol."""
+
+    @property
+    def takes_feedback(self) -> bool:
+        """Whether its answers get tokens: feedback is a label, or the score of a generated answer."""
+        return self.has_one_label or self.generating is not None
 
     def label_names(self, labels: Sequence[str]) -> list[str]:
         """Return every label that a `Prediction` may have; each gets a series in `tuneloop_predictions_total`. labels: the model's."""

@@ -6,7 +6,21 @@ import re
 from typing import Any
 
 import pytest
-from alert_cases import ALERTS, CASES, FILE, GROUPS, REVISION, Case, Given, blocked, collected, failed, invalid, texts
+from alert_cases import (
+    ALERTS,
+    CASES,
+    FILE,
+    GROUPS,
+    REVISION,
+    Case,
+    Given,
+    answers,
+    blocked,
+    collected,
+    failed,
+    invalid,
+    texts,
+)
 from metrics_page import ROOT, rows, without_part
 from rule_series import BY_NAME, OF, check_rules, written
 
@@ -34,6 +48,19 @@ def test_invalid_inputs_are_an_alert_even_if_no_request_is_answered(tmp_path):
     case = CASES["TuneloopInputQuality"]
     given = invalid(1.0, per_minute=50)
     check_rules(tmp_path, firing("TuneloopInputQuality", given, case, [REVISION], at="59m"), files=[FILE])
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        pytest.param({"feature": "finish_reason", "bin": "0"}, id="cut"),
+        pytest.param({"feature": "answer_kind", "bin": "0"}, id="empty"),
+        pytest.param({"feature": "answer_kind", "bin": "1"}, id="refused"),
+    ],
+)
+def test_more_broken_answers_than_before_are_an_alert(of, tmp_path):
+    case = CASES["TuneloopAnswersDegraded"]
+    check_rules(tmp_path, firing("TuneloopAnswersDegraded", answers(0.2, **of), case, [REVISION | of]), files=[FILE])
 
 
 @pytest.mark.parametrize(("kind", "share"), [("blank", 0.2), ("garbled", 0.2), ("repeated", 0.6)])

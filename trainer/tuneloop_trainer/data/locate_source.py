@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
+from tuneloop_api.contract.feedback_row import FeedbackForm
 from tuneloop_api.objects.storage import ALL_TRIES, FEW_TRIES
 from tuneloop_api.wire.uris import OBJECT_SCHEMES, feedback_deployment, object_path
+from tuneloop_trainer.data.choose_format import choose_format
 from tuneloop_trainer.data.collect import LocatedSource
 from tuneloop_trainer.data.feedback.snapshot import snapshot_of
+from tuneloop_trainer.errors import ConfigError
 from tuneloop_trainer.locate import DataFile, files_at, files_of
 from tuneloop_trainer.objects.snapshot import snapshot_of_objects
+from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.data_settings import SourceSettings
     from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import Settings
 
 BEGUN = "RUN"
 """File in the job's folder that names the run which `prepare` began last with `checkpoint.resume: never`."""
@@ -51,6 +56,7 @@ def located(
         snapshots=snapshots,
         run=_run_of(config),
         tries=tries,
+        form=_form_of(config.settings, field=field),
     )
     file = DataFile(path=snapshot.path, format="jsonl", name=source.uri)
     return LocatedSource(field=field, split=split, settings=source, files=[file], feedback=snapshot.facts)
@@ -68,6 +74,18 @@ def _in_bucket(
     )
     files = files_at(found.path, source=source, field=field)
     return LocatedSource(field=field, split=split, settings=source, files=files, objects=found.facts)
+
+
+def _form_of(settings: Settings, *, field: str) -> FeedbackForm:
+    """Return the form of the feedback that the job learns from. Raises ConfigError."""
+    name = choose_format(settings, task=task_of(settings)).name
+    if name not in get_args(FeedbackForm):
+        allowed = " and ".join(get_args(FeedbackForm))
+        raise ConfigError(
+            f"{field}.uri: feedback has no rows of the format {name}, and data.format is that",
+            hint=f"feedback has rows of the formats {allowed}",
+        )
+    return cast("FeedbackForm", name)
 
 
 def _run_of(config: RunConfig) -> str:

@@ -36,7 +36,7 @@ def feedback_notes(sources: Iterable[LocatedSource]) -> list[str]:
     """Return what became of the feedback that a job reads, a sentence a source. It is of the job, and not of the data set, which an earlier job may have made."""
     return [
         f"{source.settings.uri} for {source.field.split('[')[0]}: feedback up to {found['cutoff']} for {found['predictions']:,} predictions, "
-        f"{found['withoutText']:,} of them without a text, {found['withoutLabel']:,} with a text and without a label; "
+        f"{found['withoutText']:,} of them without a text, {found['withoutLabel']:,} with a text and without a label{_of_other_form(found)}; "
         f"{found['sides'][SPLITS[source.split]]:,} rows are of this side{_of_window(found)}"
         for source in sources
         if (found := source.feedback) is not None
@@ -48,6 +48,11 @@ def _object_notes(sources: Iterable[LocatedSource]) -> Iterator[str]:
         if (found := source.objects) is not None:
             objects = "1 object" if found["count"] == 1 else f"{found['count']:,} objects"
             yield f"{source.settings.uri} for {source.field.split('[')[0]}: {objects}, {found['bytes']:,} bytes, {found['digest']}"
+
+
+def _of_other_form(found: Mapping[str, Any]) -> str:
+    others = found.get("ofOtherForm", 0)
+    return f", {others:,} with a text of another format than the job's" if others else ""
 
 
 def _of_window(facts: Mapping[str, Any]) -> str:

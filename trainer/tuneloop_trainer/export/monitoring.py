@@ -1,6 +1,6 @@
 """`monitoring.json`: the bins in which servers count what the model reads and says, filled from the test predictions of training.
 
-Only for projections the published model reads rows again (`projections`). The features are computed by the functions that the server calls (`tuneloop_api.features`).
+Only for projections and for generated answers the published model reads rows again (`projections`, `generated_answers`). The features are computed by the functions that the server calls (`tuneloop_api.features`).
 
 Shapes: n = reference rows.
 """
@@ -16,15 +16,17 @@ import numpy as np
 
 from tuneloop_api.contract.monitoring_profile import MONITORING, FeatureProfile, MonitoringProfile
 from tuneloop_api.features.bins import NumberBins, choice_bins, number_bins
+from tuneloop_api.features.generated_answers import answer_bins
 from tuneloop_api.features.projections import PROJECTIONS
 from tuneloop_api.features.text import TEXT_FEATURES, counter_of, text_values, unknown_ids
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.dataset.shards import open_split, read_rows
+from tuneloop_trainer.export.generated_answers import generated_answers
 from tuneloop_trainer.export.projections import projections_of
 from tuneloop_trainer.models.tokenizer import read_as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,26 +45,35 @@ MOST_ROWS = 10_000
 def write_monitoring(folder: Path, inputs: ExportInputs, test: Predictions, *, temperature: float) -> None:
     """Write `monitoring.json` into an artifact. test: what training predicted for the prepared test split, row after row."""
     profile = monitoring_profile(
-        inputs, test, temperature=temperature, projections=projections_of(folder, inputs, test, split=SPLIT)
+        inputs,
+        test,
+        temperature=temperature,
+        projections=projections_of(folder, inputs, test, split=SPLIT),
+        generated=generated_answers(folder, inputs, split=SPLIT),
     )
     text = json.dumps(profile.to_wire(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (folder / MONITORING).write_text(text, encoding="utf-8")
 
 
 def monitoring_profile(
-    inputs: ExportInputs, test: Predictions, *, temperature: float, projections: Projections | None
+    inputs: ExportInputs,
+    test: Predictions,
+    *,
+    temperature: float,
+    projections: Projections | None,
+    generated: Sequence[Values] = (),
 ) -> MonitoringProfile:
-    """Return the bins of all features of the task, and how many test rows are in each."""
+    """Return the bins of all features of the task, and how many test rows are in each. generated: features of answers, where the model generates them."""
     labels = inputs.prepared.resolved.labels
     rows = len(test.rows)
     chosen = np.unique(np.linspace(0, rows - 1, min(MOST_ROWS, rows)).astype(np.int64))
-    of_rows = [
-        {**text, **answer}
-        for text, answer in zip(_text_values(inputs, chosen), _answer_values(inputs, test, chosen), strict=True)
-    ]
     features = inputs.task.features
-    found = [_number(name, of_rows) for name in (*TEXT_FEATURES, *features.numbers)]
-    found += [_profile(name, choice_bins(choices(labels)), of_rows) for name, choices in features.choices.items()]
+    is_generated = features.values is None
+    of_texts = list(_text_values(inputs, chosen))
+    of_answers = generated if is_generated else list(_answer_values(inputs, test, chosen))
+    found = [_number(name, of_texts) for name in TEXT_FEATURES]
+    found += [_number(name, of_answers, bins=answer_bins if is_generated else _bins) for name in features.numbers]
+    found += [_profile(name, choice_bins(choices(labels)), of_answers) for name, choices in features.choices.items()]
     return MonitoringProfile(
         task=inputs.settings.task_id,
         labels=labels,
@@ -85,9 +96,11 @@ def _projected(projections: Projections | None) -> list[FeatureProfile]:
 
 
 def _answer_values(inputs: ExportInputs, test: Predictions, chosen: NDArray[np.int64]) -> Iterator[Values]:
+    values = inputs.task.features.values
+    assert values is not None
     for row in chosen:
         logits = test.values[test.offsets[row] : test.offsets[row + 1]]
-        yield inputs.task.features.values(logits.tolist(), inputs.prepared.resolved.labels)
+        yield values(logits.tolist(), inputs.prepared.resolved.labels)
 
 
 def _text_values(inputs: ExportInputs, chosen: NDArray[np.int64]) -> Iterator[Values]:
@@ -121,10 +134,17 @@ def _tokens_of_whole(task: Task, row: Row, tokenizer: Any) -> int:
     return len(encoded.input_ids)
 
 
-def _number(name: str, of_rows: Sequence[Values]) -> FeatureProfile | None:
+def _bins(_name: str, values: Sequence[float]) -> NumberBins | None:
     """Return the bins of a number; None if it applies to no row, as unknown tokens do not where the tokenizer has none."""
-    values = [float(value) for row in of_rows if (value := row.get(name)) is not None]
-    return _profile(name, number_bins(values), of_rows) if values else None
+    return number_bins(values) if values else None
+
+
+def _number(
+    name: str, of_rows: Sequence[Values], *, bins: Callable[[str, Sequence[float]], NumberBins | None] = _bins
+) -> FeatureProfile | None:
+    """Return a number with its bins; None if there are none. bins: makes them of the name and the values of the rows."""
+    found = bins(name, [float(value) for row in of_rows if (value := row.get(name)) is not None])
+    return None if found is None else _profile(name, found, of_rows)
 
 
 def _profile(name: str, bins: Bins, of_rows: Sequence[Values]) -> FeatureProfile:

@@ -76,7 +76,7 @@ def projections_of(folder: Path, inputs: ExportInputs, test: Predictions, *, spl
 
 def _projections(written: Path, inputs: ExportInputs, test: Predictions, *, split: str) -> Projections | None:
     lengths = open_split(Path(inputs.prepared.dataset_path), split).lengths
-    rows = affordable_rows(lengths, parameters=_parameters_by_token(inputs, written))
+    rows = affordable_rows(lengths, parameters=parameters_by_token(inputs, written))
     if rows < min(LEAST_ROWS, len(lengths)):
         LOG.info("no projections: the model can read %d test rows in the time for it, %d are needed", rows, LEAST_ROWS)
         return None
@@ -95,7 +95,7 @@ def affordable_rows(lengths: NDArray[np.int64], *, parameters: int) -> int:
     return min(MOST_ROWS, len(lengths), int(MOST_OPERATIONS / (2 * parameters * lengths.mean())))
 
 
-def _parameters_by_token(inputs: ExportInputs, written: Path) -> int:
+def parameters_by_token(inputs: ExportInputs, written: Path) -> int:
     """Return how many parameters each token is multiplied with. No weight is read."""
     auto_class = getattr(transformers, inputs.task.auto_class)
     model = auto_class.from_pretrained(written, local_files_only=True, device_map="meta")

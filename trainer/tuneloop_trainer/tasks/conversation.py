@@ -47,6 +47,12 @@ def conversation_of(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> Co
     return Conversation(text=text, answers=tuple(answers))
 
 
+def question_of(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
+    """Return what the model is asked when it is to write the last answer of a conversation. Raises TemplateFailsError."""
+    last = max(index for index, message in enumerate(messages) if message["role"] == ASSISTANT)
+    return _rendered(tokenizer, messages[:last], is_asked=True)
+
+
 def _marked(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> Conversation:
     from transformers.utils.chat_template_utils import render_jinja_template  # noqa: PLC0415  (seconds)
 

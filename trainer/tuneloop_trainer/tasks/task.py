@@ -248,6 +248,8 @@ class Task:
     """(test predictions, evaluation) → the predictions with the threshold that the validation split chose, as they are compared with baselines; None: there is none."""
     fit: Callable[[Task, TokenizedSplit], Task] | None = None
     """(task, training split) → the task with the scale of the split's numbers; None: the task takes nothing of the rows. See `on`."""
+    prompt_of: Callable[[Any, Row], list[int]] | None = None
+    """(fast tokenizer as it is published, row) → the tokens that a server gives the model when it is asked for what the row wants written; None: the model writes no text."""
     generation: Generation | None = None
     """How the model writes a text for each test row, at the end of training; None: it writes none. A model that does takes `labels` in its forward call."""
     target_scale: TargetScale | None = None

@@ -69,6 +69,10 @@ def _encode(
     ]
 
 
+def _prompt_of(tokenizer: Any, row: Row, *, text_of: Callable[[Row], str]) -> list[int]:
+    return list(tokenizer(text_of(row), verbose=False)["input_ids"])
+
+
 def with_end(target: list[int], end: int | None) -> list[int]:
     """Return the tokens of a target with the token that ends a text: without it the model would learn no end. Some tokenizers put it before a code of the language."""
     return target if end is None or end in target else [*target, end]
@@ -117,7 +121,14 @@ def _with_options(task: Task, settings: Settings) -> Task:
         max_tokens=options.max_target_tokens, num_beams=options.num_beams, sums_of_written=_written_sums
     )
     card = replace(task.card, loading=partial(_loading, prefix=options.source_prefix))
-    return replace(task, text_of=text_of, encode=partial(_encode, text_of=text_of), generation=generation, card=card)
+    return replace(
+        task,
+        text_of=text_of,
+        encode=partial(_encode, text_of=text_of),
+        prompt_of=partial(_prompt_of, text_of=text_of),
+        generation=generation,
+        card=card,
+    )
 
 
 def _summary(_labels: Sequence[str]) -> str:
@@ -144,6 +155,7 @@ TEXT2TEXT_GENERATION = Task(
     formats=("source-target",),
     text_of=partial(_text_of, prefix=""),
     encode=partial(_encode, text_of=partial(_text_of, prefix="")),
+    prompt_of=partial(_prompt_of, text_of=partial(_text_of, prefix="")),
     with_options=_with_options,
     with_all_tokens=None,
     collate=_collate,

@@ -28,7 +28,7 @@ from tuneloop_trainer.evaluation.language_model import (
     sums_as_kept,
 )
 from tuneloop_trainer.evaluation.n_gram import NGramModel, Targets
-from tuneloop_trainer.tasks.conversation import TemplateFailsError, conversation_of
+from tuneloop_trainer.tasks.conversation import TemplateFailsError, conversation_of, question_of
 from tuneloop_trainer.tasks.language_model import (
     BYTES,
     bytes_of_tokens,
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 _MOST_COUNTED = 5_000_000
 """Tokens that the n-gram model learns from, at most: some 500 MiB while it counts."""
+_MOST_OF_TEXT = 64
+"""Tokens of a text with which it is a prompt."""
 
 
 def text_of(row: Row) -> str:
@@ -127,6 +129,16 @@ def _encoded_pair(tokenizer: Any, prompt: str, completion: str, *, is_all: bool)
     ]
     ids = np.concatenate([given, written, [tokenizer.eos_token_id]])
     return _row(tokenizer, ids, np.arange(len(ids)) >= (0 if is_all else len(given)), np.concatenate(sizes))
+
+
+def prompt_of(tokenizer: Any, row: Row) -> list[int]:
+    """Return the tokens of a question, of a prompt, or of the first half of a text, at most 64: as a server reads them."""
+    if "messages" in row:
+        question = question_of(tokenizer, row["messages"])
+        return list(tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
+    ids = list(tokenizer(row["text" if "text" in row else "prompt"], verbose=False)["input_ids"])
+    ids = ids[: len(ids) - _trailing(tokenizer)]
+    return ids[: min(-(-len(ids) // 2), _MOST_OF_TEXT)] if "text" in row else ids
 
 
 def _trailing(tokenizer: Any) -> int:
@@ -237,6 +249,7 @@ TEXT_GENERATION = Task(
     collate=_collate,
     target_labels=targets_and_bytes,
     has_new_head=False,
+    prompt_of=prompt_of,
     loss_sum=token_loss_sum,
     target_values=sums_of_rows,
     values_per_line=lambda _labels: SUMS,

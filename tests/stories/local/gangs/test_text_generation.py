@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 from run_configs import run_config
+from server_process import configuration, running_fork
 from tiny_language_models import CHATML, END_OF_TURN, conversations, tiny_byte_tokenizer, tiny_decoder, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from whole_job import Job
 
 from tuneloop_api.contract.results import ExportResult, PrepareResult, TrainResult
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split, read_rows
+from tuneloop_trainer.export.generated_answers import MOST_TOKENS
 
 STEPS, SAVED = 12, 8
 
@@ -143,6 +145,20 @@ def test_the_artifact_says_what_it_is(exported):
     assert "bits_per_byte of" in card
     profile = json.loads((artifact / "monitoring.json").read_bytes())
     assert {"text_characters", "text_tokens"} <= {feature["name"] for feature in profile["features"]}
+
+
+def test_a_server_counts_answers_as_the_export_did(done, exported, tmp_path):
+    profile = json.loads((Path(exported.artifact_path) / "monitoring.json").read_bytes())
+    reference = {feature["name"]: feature["counts"] for feature in profile["features"]}
+    rows = [row["messages"][:-1] for _, row in read_rows(Path(done.prepared.dataset_path), "test")]
+    with running_fork(configuration(Path(exported.artifact_path), digest=exported.digest), tmp_path) as server:
+        for messages in rows:
+            asked = {"messages": messages, "max_tokens": MOST_TOKENS, "temperature": 0}
+            assert server.client.post("/v1/chat/completions", json=asked).status_code == 200
+        counted = server.feature_counts()
+    of_answers = {"answer_tokens", "mean_logprob", "repetition", "finish_reason", "answer_kind"}
+    assert {name: counted[name] for name in of_answers} == {name: reference[name] for name in of_answers}
+    assert sum(counted["finish_reason"]) == len(rows)
 
 
 def test_a_restart_goes_on_with_the_same_losses(done):

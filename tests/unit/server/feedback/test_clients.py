@@ -28,16 +28,16 @@ def test_the_worst_client_is_that_with_the_most_wrong_labels(
     clients = Clients()
     for client, rights in labels.items():
         for is_correct in rights:
-            clients.labelled(client, is_correct=is_correct)
+            clients.labelled(client, score=is_correct)
     assert clients.worst == worst
 
 
 def test_many_names_drive_out_no_client_with_wrong_labels() -> None:
     clients = Clients()
     for _ in range(5):
-        clients.labelled("poison", is_correct=False)
+        clients.labelled("poison", score=False)
     for number in range(10 * MOST_CLIENTS):
-        clients.labelled(f"client {number}", is_correct=number % 2 == 0)
+        clients.labelled(f"client {number}", score=number % 2 == 0)
     assert clients.worst == (5, 0)
 
 

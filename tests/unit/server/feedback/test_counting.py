@@ -118,7 +118,7 @@ def test_a_clock_that_goes_back_keeps_what_was_counted(server):
 def test_more_revisions_than_there_can_be_make_no_more_series():
     cohorts = Cohorts()
     for number in range(1000):
-        cohorts.labelled(f"{number:08x}", at=NOON, is_correct=True, now=NOON)
+        cohorts.labelled(f"{number:08x}", at=NOON, score=True, now=NOON)
     kept = list(cohorts.kept(now=NOON))
     assert len(kept) == MOST_REVISIONS + 1
     assert sum(counts.labels for _, _, counts in kept) == 1000
@@ -129,7 +129,7 @@ def test_never_more_than_eight_days_are_kept(moves):
     cohorts, now = Cohorts(), NOON
     for hours, back in moves:
         now += hours * 3600
-        cohorts.labelled("7d1f0b2c", at=now - back * DAY_SECONDS, is_correct=True, now=now)
+        cohorts.labelled("7d1f0b2c", at=now - back * DAY_SECONDS, score=True, now=now)
         assert len({day for day, _, _ in cohorts.kept(now=now)}) <= KEPT_DAYS
 
 

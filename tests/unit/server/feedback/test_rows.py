@@ -35,6 +35,7 @@ def test_a_label_becomes_a_row_with_all_that_is_known_of_its_prediction(server):
         "text": TEXT,
         "token": row.token,
         "source": "client",
+        "form": "text-label",
     }
     assert len(row.token) == 32
     assert row.token not in token

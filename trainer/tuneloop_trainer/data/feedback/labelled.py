@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tuneloop_api.contract.feedback_row import FeedbackForm
+
 LOG = logging.getLogger(__name__)
 _LONGEST_LINE = 16 * 1024 * 1024
 """Bytes. A server takes bodies of 1 MiB."""
 _TABLE = """
 CREATE TABLE predictions (
-    token TEXT PRIMARY KEY, predicted_at REAL, last_at REAL, label TEXT, text_at REAL, text BLOB, text_key BLOB, is_audit INTEGER
+    token TEXT PRIMARY KEY, predicted_at REAL, last_at REAL, label TEXT, text_at REAL, text BLOB, text_key BLOB, is_audit INTEGER, form TEXT
 ) WITHOUT ROWID
 """
 _IS_EARLIER = """
@@ -39,13 +41,14 @@ excluded.text IS NOT NULL
 AND (text IS NULL OR (excluded.text_at, excluded.text, -excluded.is_audit) < (text_at, text, -is_audit))
 """
 _ADD = f"""
-INSERT INTO predictions VALUES (:token, :predicted_at, :at, :label, :at, :text, :text_key, :is_audit)
+INSERT INTO predictions VALUES (:token, :predicted_at, :at, :label, :at, :text, :text_key, :is_audit, :form)
 ON CONFLICT (token) DO UPDATE SET
     label = iif((excluded.last_at, coalesce(excluded.label, '')) > (last_at, coalesce(label, '')), excluded.label, label),
     last_at = max(last_at, excluded.last_at),
     text_at = iif({_IS_EARLIER}, excluded.text_at, text_at),
     text = iif({_IS_EARLIER}, excluded.text, text),
     text_key = iif({_IS_EARLIER}, excluded.text_key, text_key),
+    form = iif({_IS_EARLIER}, excluded.form, form),
     is_audit = iif({_IS_EARLIER}, excluded.is_audit, is_audit)
 """  # noqa: S608  (of constants)
 """The last label and the first text: where a prediction has two texts, of which one was masked, later feedback never moves it."""
@@ -56,11 +59,12 @@ CREATE TABLE texts AS SELECT text_key, is_audit FROM (
 ) WHERE place = 1
 """
 _PREDICTIONS = """
-SELECT count(*), count(*) FILTER (WHERE text IS NULL), count(*) FILTER (WHERE text IS NOT NULL AND label IS NULL) FROM predictions
+SELECT count(*), count(*) FILTER (WHERE text IS NULL), count(*) FILTER (WHERE text IS NOT NULL AND label IS NULL),
+    count(*) FILTER (WHERE text IS NOT NULL AND form <> :form) FROM predictions
 """
 _LABELLED = """
 SELECT text, label, text_key, texts.is_audit FROM predictions JOIN texts USING (text_key)
-WHERE label IS NOT NULL AND predicted_at >= :since ORDER BY last_at DESC, token
+WHERE label IS NOT NULL AND form = :form AND predicted_at >= :since ORDER BY last_at DESC, token
 """
 
 
@@ -88,6 +92,7 @@ class LabelledTexts:
                 "text": None if text is None else text.encode(),
                 "text_key": None if text is None else text_key(text),
                 "is_audit": row.source == "audit",
+                "form": row.form,
             },
         )
 
@@ -97,19 +102,20 @@ class LabelledTexts:
         self._database.execute(_FIRST)
         self._database.execute("CREATE UNIQUE INDEX first ON texts (text_key)")
 
-    def predictions(self) -> tuple[int, int, int]:
-        """Return how many predictions have feedback, how many of them no text, and how many a text and no label."""
-        all_of_them, without_text, without_label = self._database.execute(_PREDICTIONS).fetchone()
-        return all_of_them, without_text, without_label
+    def predictions(self, form: FeedbackForm = "text-label") -> tuple[int, int, int, int]:
+        """Return how many predictions have feedback, how many of them no text, how many a text and no label, and how many a text of another form."""
+        all_of_them, *of_them = self._database.execute(_PREDICTIONS, {"form": form}).fetchone()
+        without_text, without_label, of_other_form = of_them
+        return all_of_them, without_text, without_label, of_other_form
 
     def rows(
-        self, *, since: float | None = None, at_a_time: int = 2048
+        self, *, form: FeedbackForm = "text-label", since: float | None = None, at_a_time: int = 2048
     ) -> Iterator[list[tuple[str, str, bytes, bool]]]:
         """Yield (text, label, key of the text, whether the text is of an audit) in batches, the newest label first: of equal texts the first row counts.
 
-        since: of the predictions, in seconds since 1970; None: all. What an older one says of its text, such as that it is of an audit, counts in any case.
+        form: what text and label are; of other forms there are no rows. since: of the predictions, in seconds since 1970; None: all. What an older one says of its text, such as that it is of an audit, counts in any case.
         """
-        found = self._database.execute(_LABELLED, {"since": -math.inf if since is None else since})
+        found = self._database.execute(_LABELLED, {"form": form, "since": -math.inf if since is None else since})
         while batch := found.fetchmany(at_a_time):
             yield [(text.decode(), label, key, bool(is_audit)) for text, label, key, is_audit in batch]
 
@@ -194,6 +200,14 @@ def _row(line: bytes, *, name: str) -> FeedbackRow | None:
         row = FeedbackRow.from_wire(content)
         (row.text or "").encode()
         (row.label or "").encode()
+        if row.form == "messages" and row.text is not None:
+            _require_messages(json.loads(row.text))
     except (ValueError, RecursionError, ValidationError):
         return None
     return row
+
+
+def _require_messages(found: object) -> None:
+    """Raise ValueError unless this is a conversation."""
+    if not isinstance(found, list) or not all(isinstance(message, dict) for message in found):
+        raise ValueError("no list of messages")

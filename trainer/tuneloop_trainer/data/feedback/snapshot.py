@@ -33,6 +33,7 @@ from tuneloop_trainer.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tuneloop_api.contract.feedback_row import FeedbackForm
     from tuneloop_trainer.data.feedback.labelled import LabelledTexts
 
 HELD_OUT = {VALIDATION: 0.1, TEST: 0.1}
@@ -45,7 +46,7 @@ class Snapshot:
     """The rows of a source of feedback, as a file."""
 
     path: Path
-    """JSON lines with `text` and `label`."""
+    """JSON lines in the format of the job: `text` and `label`, `prompt` and `completion`, or `messages`."""
     facts: dict[str, Any]
     """For the data report: the cutoff, and what became of the feedback."""
 
@@ -62,12 +63,13 @@ def snapshot_of(
     run: str = "",
     tries: int = ALL_TRIES,
     clock: float | None = None,
+    form: FeedbackForm = "text-label",
 ) -> Snapshot:
     """Return the snapshot of a source; one that this job took before stays, also where the files are gone by now.
 
     rows: folder of the servers' files, or where they are in a bucket; None: only a snapshot that was taken before can be had. field: of the source, for messages. cutoff: RFC 3339; None: now.
     snapshots: folder of the job. window: a duration before the cutoff, in which the predictions were made; None: any time. run: names a run that
-    must take new ones. tries: how often a bucket is asked at most. clock: now, in seconds since 1970, for tests.
+    must take new ones. tries: how often a bucket is asked at most. clock: now, in seconds since 1970, for tests. form: of the rows that count.
     Raises ConfigError for a cutoff that is no time, a folder that is a link, or none; DataError if there is no row, or the bucket refuses; StorageError for what may pass.
     """
     name = digest_of([uri, field, cutoff, run, *([] if window is None else [window])])[:16]
@@ -87,8 +89,9 @@ def snapshot_of(
         labelled_texts(folder, cutoff=until, scratch=Path(scratch), name=uri) as found,
         draft.open("wb") as file,
     ):
-        sides = _write(found, file, split=split, since=None if window is None else until - seconds(window))
-        facts = _facts(found, until=until, sides=sides) | ({} if window is None else {"window": window})
+        since = None if window is None else until - seconds(window)
+        sides = _write(found, file, split=split, since=since, form=form)
+        facts = _facts(found, until=until, sides=sides, form=form) | ({} if window is None else {"window": window})
         os.fsync(file.fileno())
     if sides[split] == 0:
         draft.unlink()
@@ -105,21 +108,30 @@ def sides_of(keys: list[bytes], audits: list[bool]) -> list[int]:
     return [TEST if is_audit else int(side) for side, is_audit in zip(hashed, audits, strict=True)]
 
 
-def _write(found: LabelledTexts, file: BinaryIO, *, split: int, since: float | None) -> dict[int, int]:
+def _write(
+    found: LabelledTexts, file: BinaryIO, *, split: int, since: float | None, form: FeedbackForm
+) -> dict[int, int]:
     """Write the rows of a side; return how many rows each side has. since: of the predictions, in seconds since 1970."""
     counts = dict.fromkeys((TRAIN, VALIDATION, TEST), 0)
-    for batch in found.rows(since=since):
+    for batch in found.rows(form=form, since=since):
         sides = sides_of([key for _, _, key, _ in batch], [is_audit for *_, is_audit in batch])
         for (text, label, _, _), side in zip(batch, sides, strict=True):
             counts[side] += 1
             if side == split:
-                file.write(json.dumps({"text": text, "label": label}, ensure_ascii=False).encode() + b"\n")
+                file.write(json.dumps(_row(text, label, form=form), ensure_ascii=False).encode() + b"\n")
     file.flush()
     return counts
 
 
-def _facts(found: LabelledTexts, *, until: float, sides: Mapping[int, int]) -> dict[str, Any]:
-    predictions, without_text, without_label = found.predictions()
+def _row(text: str, label: str, *, form: FeedbackForm) -> dict[str, Any]:
+    """Return a row as its format names the columns. label: the right label, or the right answer."""
+    if form == "messages":
+        return {"messages": [*json.loads(text), {"role": "assistant", "content": label}]}
+    return {"prompt": text, "completion": label} if form == "prompt-completion" else {"text": text, "label": label}
+
+
+def _facts(found: LabelledTexts, *, until: float, sides: Mapping[int, int], form: FeedbackForm) -> dict[str, Any]:
+    predictions, without_text, without_label, of_other_form = found.predictions(form)
     return {
         "cutoff": datetime.fromtimestamp(until, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "files": found.counts["files"],
@@ -128,6 +140,7 @@ def _facts(found: LabelledTexts, *, until: float, sides: Mapping[int, int]) -> d
         "predictions": predictions,
         "withoutText": without_text,
         "withoutLabel": without_label,
+        "ofOtherForm": of_other_form,
         "sides": {SPLITS[side]: count for side, count in sides.items()},
     }
 
@@ -157,7 +170,7 @@ def _no_rows(facts: Mapping[str, Any], *, uri: str, field: str, split: int) -> D
     window = f", of predictions of the last {facts['window']}" if "window" in facts else ""
     return DataError(
         f"{field}.uri: {uri} has no row for {SPLITS[split]} up to {facts['cutoff']}{window}: {facts['predictions']:,} predictions have feedback, "
-        f"{facts['withoutText']:,} of them without a text, {facts['withoutLabel']:,} with a text and without a label",
-        hint="clients send `input` beside the label, and spec.feedback.storeInputs of the deployment allows texts to be kept; of the texts 8 of 10 are for "
+        f"{facts['withoutText']:,} of them without a text, {facts['withoutLabel']:,} with a text and without a label, {facts['ofOtherForm']:,} with a text of another format than the job's",
+        hint="clients send `input` beside the label or the correction, and spec.feedback.storeInputs of the deployment allows texts to be kept; of the texts 8 of 10 are for "
         "train, 1 for validation and 1 for test",
     )

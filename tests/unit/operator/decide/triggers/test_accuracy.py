@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 
+import numpy as np
 import pytest
 from trigger_walks import ACCURACY, BEGAN, DAY, FIRING, HOUR, INACTIVE, NO_DATA, PENDING, UNKNOWN, Walk, trigger
 
@@ -37,6 +38,29 @@ def test_labels_and_right_answers_are_asked_for_of_the_stable_revision():
 )
 def test_the_upper_limit_of_the_accuracy_decides(right, labels, state):
     assert Walk(ACCURACY).look(0, counts(right, labels)).state is state
+
+
+SCORES = {
+    "all alike": lambda chance: np.full(600, 0.9),
+    "of two kinds": lambda chance: chance.choice([0.8, 1.0], 600),
+    "even": lambda chance: chance.uniform(0.8, 1.0, 600),
+    "thumbs": lambda chance: (chance.random(600) < 0.9).astype(float),
+    "some halves": lambda chance: chance.choice([0.0, 0.5, 1.0], 600, p=[0.05, 0.1, 0.85]),
+}
+"""Scores of answers whose mean is what the trigger allows."""
+
+
+@pytest.mark.parametrize("kind", SCORES)
+def test_scores_fire_no_oftener_than_labels_with_the_same_mean(kind):
+    chance = np.random.default_rng(90)
+    strict = trigger("accuracy", below=0.9, expectedDaysBetweenFalseTriggers=20)  # a level of 5 %
+    draws = [SCORES[kind](chance).sum() for _ in range(400)]
+    found = [Walk(strict).look(0, counts(right, 600)).state is PENDING for right in draws]
+    assert sum(found) / len(found) <= 0.05
+
+
+def test_a_mean_score_that_is_surely_below_fires():
+    assert Walk(ACCURACY).look(0, counts(812.75, 1000)).state is PENDING
 
 
 def test_a_verdict_names_accuracy_labels_and_limit():
