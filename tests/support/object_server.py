@@ -141,8 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.command == "PUT":
             self.keep(objects, key)
         elif self.command == "DELETE":
-            objects.pop(key, None)
-            self.say(b"", status=204)
+            self.say_error(404, "NoSuchKey") if objects.pop(key, None) is None else self.say(b"", status=204)
         elif self.command == "POST":
             self.delete_many(objects, bucket)
         elif not key and query.get("comp") == "list":

@@ -136,8 +136,12 @@ class Storage:
         """Delete objects; those that are gone are no error. Raises StorageRefusedError."""
 
         def ask() -> None:
-            with suppress(FileNotFoundError):
+            try:
                 self._obstore.delete(self._asking, paths)
+            except FileNotFoundError:  # with Google the others are not deleted then
+                for path in paths:
+                    with suppress(FileNotFoundError):
+                        self._obstore.delete(self._asking, path)
 
         self._persistently(ask, writes=True)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tuneloop_operator.decide.model_deployment.retraining.data_quality import GUARDED
+from tuneloop_operator.decide.model_deployment.retraining.state import BlockedReason
 from tuneloop_operator.decide.model_deployment.retraining.triggers.levels import DEFAULT_DAYS
 from tuneloop_operator.decide.model_deployment.retraining.verdict import TriggerState
 from tuneloop_operator.state.conditions import stamp
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1.model_deployment.retraining_triggers import Trigger
     from tuneloop_cli.backtest.manifest import Watched
-    from tuneloop_cli.backtest.replay import Past, Replay, Stretch
+    from tuneloop_cli.backtest.replay import Past, Replay, Run, Stretch
 
 _DAY = 86400
 _OF_CHANCE = frozenset({"accuracy", "drift"})
@@ -31,7 +33,15 @@ def as_json(watched: Watched, past: Past, found: Replay) -> dict[str, Any]:
         "stepSeconds": past.step,
         "cooldownSeconds": watched.cooldown,
         "triggers": [_trigger(trigger, past, found.stretches[trigger.name]) for trigger in watched.triggers],
-        "runs": [{"at": stamp(run.at), "trigger": run.trigger, "key": run.key} for run in found.runs],
+        "runs": [
+            {
+                "at": stamp(run.at),
+                "trigger": run.trigger,
+                "key": run.key,
+                "mayBeBlockedBy": [BlockedReason.DATA_QUALITY.value] if _is_guarded(run, watched) else [],
+            }
+            for run in found.runs
+        ],
     }
 
 
@@ -51,6 +61,13 @@ def as_lines(watched: Watched, past: Past, found: Replay) -> Iterator[str]:
     yield ""
     yield f"runs, with a cooldown of {_span(watched.cooldown)}: {len(found.runs)}"
     yield from (f"  {stamp(run.at)}  {run.trigger}" for run in found.runs)
+    if number := sum(_is_guarded(run, watched) for run in found.runs):
+        yield f"whether data were broken then was not looked at: DataQuality may have kept {number} of them from starting"
+
+
+def _is_guarded(run: Run, watched: Watched) -> bool:
+    """Whether a trigger asked for the run that starts nothing while data are broken."""
+    return any(trigger.name == run.trigger and trigger.type in GUARDED for trigger in watched.triggers)
 
 
 def _summary(about: dict[str, Any]) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 import yaml
 from trigger_walks import ACCURACY, BEGAN, DAY, HOUR, MINUTE, trigger
 
 from tuneloop_cli.backtest.manifest import Watched
 from tuneloop_cli.backtest.range_answer import History, UnreadableHistoryError, history_of, labels_by_time
-from tuneloop_cli.backtest.replay import Past, replayed
-from tuneloop_cli.backtest.report import as_lines
+from tuneloop_cli.backtest.replay import Past, Replay, Run, replayed
+from tuneloop_cli.backtest.report import as_json, as_lines
 from tuneloop_cli.commands.backtest import backtest
 from tuneloop_cli.exits import Exit, TuneloopExit
 from tuneloop_operator.prometheus.answer import Number, Unanswered
@@ -126,7 +128,28 @@ def test_people_read_when_what_was_said_for_how_long_and_why():
         ["2026-03-02T13:00:00Z", "Pending"],
         ["2026-03-02T14:00:00Z", "Firing"],
     ]
-    assert lines[-2:] == ["runs, with a cooldown of 1d: 1", "  2026-03-02T14:00:00Z  watch"]
+    assert lines[-3:-1] == ["runs, with a cooldown of 1d: 1", "  2026-03-02T14:00:00Z  watch"]
+
+
+def test_runs_that_broken_data_may_have_kept_from_starting_are_said():
+    of = watched(PROMQL)
+    given = past({("watch", "value", "7d1f0b2c"): constant(11, hours=3, begin=1)}, hours=3)
+    found = replayed(of, given)
+    assert [*as_lines(of, given, found)][-1] == (
+        "whether data were broken then was not looked at: DataQuality may have kept 1 of them from starting"
+    )
+    assert [run["mayBeBlockedBy"] for run in as_json(of, given, found)["runs"]] == [["DataQuality"]]
+
+
+def test_a_run_by_the_clock_starts_on_broken_data_too():
+    of = watched(trigger("schedule", schedule="0 14 * * *"))
+    given = past({}, hours=3)
+    found = Replay(
+        stretches={of.triggers[0].name: []},
+        runs=[Run(at=datetime.fromtimestamp(BEGIN, UTC), trigger=of.triggers[0].name, key="k")],
+    )
+    assert [*as_lines(of, given, found)][-1].startswith("  2026-03-02T12:00:00Z  ")
+    assert [run["mayBeBlockedBy"] for run in as_json(of, given, found)["runs"]] == [[]]
 
 
 def test_false_alarms_to_be_expected_are_days_over_the_setting():

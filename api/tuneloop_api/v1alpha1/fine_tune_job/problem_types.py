@@ -39,7 +39,8 @@ def problem_type_rules() -> tuple[Rule, ...]:
         ),
         _without(
             "evaluation.compareWith.recent",
-            given="has(self.evaluation) && self.evaluation.?compareWith.?recent.orValue([]).exists(source, has(source.labelRule))",
+            given="has(self.evaluation) && has(self.evaluation.compareWith) && has(self.evaluation.compareWith.recent)"
+            " && self.evaluation.compareWith.recent.exists(source, has(source.labelRule))",
             holds=lambda spec: not _has_recent_label_rules(spec),
             why="a labelRule makes one of two labels of a number",
             problem="multi-label",
