@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from writing_models import END, KINDS, PAD, VOCABULARY, writing_model, written
+import torch
+from server_process import configuration
+from transformers import GenerationConfig
+from writing_models import END, KINDS, MOST_READ, PAD, POSITIONS, VOCABULARY, writing_artifact, writing_model, written
 
 from tuneloop_server.batching.growing_rows import GrowingRows, Row
+from tuneloop_server.errors import CannotServe
 from tuneloop_server.generation.answer import Generation, GrowingAnswer, Prompt, TokenMeaning
 from tuneloop_server.generation.beam_answer import BeamAnswer
 from tuneloop_server.generation.beam_search import Beams
 from tuneloop_server.generation.sampling import Sampling
+from tuneloop_server.runtimes.generation_config import defaults_of_writer
+from tuneloop_server.runtimes.row_positions import answer_positions
 from tuneloop_server.runtimes.token_rules import TokenRulesOfModel
+from tuneloop_server.runtimes.torch_generator import load_generator, try_sources
 from tuneloop_server.runtimes.torch_seq2seq_decoder import TorchSeq2SeqDecoder
+from tuneloop_server.tasks.text2text_generation import TEXT2TEXT_GENERATION
 
 MOST = 14
 SOURCES = [
@@ -96,3 +104,68 @@ def test_what_generation_config_says_holds_as_in_plain_transformers(bart, rules,
     search = {} if beams is None else {"num_beams": beams.count, "length_penalty": beams.length_penalty, "early_stopping": beams.early_stopping}  # fmt: skip
     expected = [written(bart, source, max_new_tokens=MOST, **search, **rules) for source in SOURCES]
     assert grown(bart, [(answer_to(bart, source, beams=beams, **rules), 0) for source in SOURCES]) == expected
+
+
+@torch.inference_mode()
+def alone(model, source, answer) -> np.ndarray:
+    inputs = {"input_ids": torch.tensor([source]), "decoder_input_ids": torch.tensor([answer])}
+    return model(**inputs, use_cache=False).logits[0, -1].numpy()
+
+
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+def test_rows_change_places_and_double_beside_their_own_sources(kind):
+    model = writing_model(kind)
+    decoder, sources = TorchSeq2SeqDecoder(model, start=PAD), list(SOURCES[:3])
+    answers = [[PAD], [PAD], [PAD]]
+
+    def check(logits):
+        for of_row, source, answer in zip(logits, sources, answers, strict=True):
+            expected = alone(model, source, answer)
+            assert of_row == pytest.approx(expected, abs=1e-3 * float(np.abs(expected).max()))
+
+    def keep_and_step(rows):
+        decoder.keep(rows)
+        sources[:] = [sources[row] for row in rows]
+        answers[:] = [[*answers[row], 5 + place] for place, row in enumerate(rows)]
+        check(decoder.step([answer[-1] for answer in answers]))
+
+    check(decoder.add(sources))
+    keep_and_step([0, 0, 1])  # as many rows as before, of other sources
+    decoder.add([SOURCES[3]])
+    sources.append(SOURCES[3])
+    answers.append([PAD])
+    keep_and_step([3, 0, 2, 1])
+    keep_and_step([2, 2, 1])  # the longest source leaves, and its padding with it
+    keep_and_step([1, 0, 2])
+
+
+def test_a_decoder_that_counts_places_otherwise_is_refused_when_it_is_loaded():
+    model = writing_model("m2m_100")
+    with pytest.raises(ValueError, match=r"m2m_100: two answers .* allowed are encoder-decoders that keep keys"):
+        try_sources(model, TorchSeq2SeqDecoder(model, start=PAD))
+
+
+@pytest.mark.parametrize(("kind", "most"), [("t5", None), ("bart", POSITIONS), ("bert2bert", POSITIONS)])
+def test_an_answer_is_as_long_as_the_decoder_has_positions(kind, most):
+    assert answer_positions(writing_model(kind)) == most
+
+
+def test_generation_config_says_how_answers_are_searched_for(caplog):
+    config = GenerationConfig(
+        num_beams=4, length_penalty=2.0, early_stopping=True, max_length=20, diversity_penalty=0.5
+    )
+    found = defaults_of_writer(config)
+    assert (found.beams, found.max_new_tokens) == (Beams(count=4, length_penalty=2.0, early_stopping=True), 19)
+    assert "generation_config.json: diversity_penalty: not known to this server" in caplog.text
+
+
+def test_memory_cuts_the_answer_and_refuses_a_model_whose_sources_fill_it(tmp_path, monkeypatch):
+    manifest = writing_artifact(tmp_path, "bart")
+    bytes_per_token = 256
+    free = "tuneloop_server.runtimes.torch_generator.free_memory"
+    monkeypatch.setattr(free, lambda: 2 * (MOST_READ + 10) * bytes_per_token)
+    loaded = load_generator(configuration(tmp_path), manifest, TEXT2TEXT_GENERATION)
+    assert (loaded.window, loaded.most_tokens) == (10, MOST_READ + 10)
+    monkeypatch.setattr(free, lambda: 2 * MOST_READ * bytes_per_token)
+    with pytest.raises(CannotServe, match="keys and values of a text of 16 tokens, 256 bytes each, do not fit"):
+        load_generator(configuration(tmp_path), manifest, TEXT2TEXT_GENERATION)
