@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 _REFUSALS = (
@@ -34,9 +34,9 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedText:
-    """A text that a model generated. It is held while it is compared, and no longer."""
+    """A text that a model generated. It is held while it is compared, and no longer; whoever prints an answer does not show it."""
 
-    text: str
+    text: str = field(repr=False)
     ending: Ending
     tokens: int | None
     """None: the answer does not say."""

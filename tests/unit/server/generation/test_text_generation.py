@@ -108,7 +108,7 @@ def test_two_answers_agree_if_they_are_the_same_text_but_for_white_space(stable,
     assert agree(read(*stable), read(*canary)) is same
 
 
-def test_a_golden_row_has_the_whole_answer_and_no_text_is_kept():
+def test_a_golden_row_has_the_whole_answer_and_no_text_is_shown():
     (choice,) = ANSWERS.read([{"generated_text": "Paris"}])
     assert choice.classes == ANSWERS.read_label(" Paris ", [])
     assert "Paris" not in str(choice)
