@@ -12,6 +12,7 @@ from transformers import BertConfig, BertLMHeadModel
 
 from tuneloop_api.contract.results import PrepareResult
 from tuneloop_trainer.errors import ConfigError, DataError, StageError
+from tuneloop_trainer.export.champion.rows import recent_rows
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter
 
@@ -62,6 +63,17 @@ def test_a_cut_is_counted_and_rows_whose_answers_it_takes_are_left_out(tmp_path,
     assert found.counts.truncated == 12
     assert found.counts.rows == 67
     assert any("5 have nothing to learn before the cut" in note for note in found.notes)
+
+
+def test_recent_rows_of_a_comparison_have_no_classes_either(tmp_path, model):
+    found = prepared(tmp_path, model, pairs(60), data={"format": "prompt-completion"})
+    recent = write_rows(tmp_path / "recent.jsonl", [*pairs(60)[:5], *pairs(20, seed=9)])
+    beside = {"uri": "file:///champion", "recent": [{"uri": f"file://{recent}"}]}
+    data, evaluation = {"format": "prompt-completion"}, {"compareWith": beside}
+    config = run_config(tmp_path, task="text-generation", model=model, data=data, evaluation=evaluation)
+    rows = recent_rows(config, Path(found.dataset_path), labels=[])
+    assert rows is not None
+    assert 0 < len(rows.rows) <= 20
 
 
 def test_a_model_that_reads_both_ways_is_refused(tmp_path):

@@ -92,7 +92,8 @@ def recent_rows(config: RunConfig, dataset: Path, *, labels: Sequence[str]) -> R
     sources = recent_sources(config, snapshots=snapshots_of(config))
     if not sources:
         return None
-    settings = changed(config.settings, model=changed(config.settings.model, labels=list(labels)))
+    named = list(labels) or None  # of a task without classes a job must name none
+    settings = changed(config.settings, model=changed(config.settings.model, labels=named))
     row_format = choose_format(settings, task=task_of(settings))
     with tempfile.TemporaryDirectory(prefix="tuneloop-recent-") as folder:
         contents = Path(folder) / "rows.arrow"
