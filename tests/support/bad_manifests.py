@@ -142,6 +142,9 @@ BAD_MANIFESTS = (
     bad("B12", By.SCHEMA, "spec.data.balance.focalGamma", 11, "should be less than or equal to 10", advice="must be at most 10"),
     bad("B12", By.RULE, "spec.data.balance.focalGamma", 2.5, "cannot be combined with training.labelSmoothing", advice="got 2.5", spec__training__labelSmoothing=0.1),
     bad("B12", By.SCHEMA, "spec.data.balance.classWeights", "inverse", "supported values:", advice="must be one of"),
+    bad("B12", By.RULE, "spec.search", {"space": [{"path": "training.learningRate", "type": "float", "low": 2, "high": 1}]}, "must be less than high", field="spec.search.space[0].low", advice="must be less than high"),
+    bad("B12", By.OPERATOR, "spec.search", {"space": [{"path": "method.rank", "type": "int", "low": 4, "high": 2000}]}, "every value of a search must be allowed in the spec itself", field="spec.search.space"),
+    bad("B12", By.OPERATOR, "spec.search", {"space": [{"path": "method.type", "type": "categorical", "values": ["full", "lorra"]}]}, "every value of a search must be allowed in the spec itself", field="spec.search.space"),
     bad("B12", By.RULE, "spec.method.rank", 8, "applies only to type: lora", advice="got 8", spec__method__type="full"),
     bad_text("B12", "spec.method.freeze[0]", "layer 0", f.PARAMETER_PATTERN, spec__method={"type": "full", "freeze": [""]}),
     # B13 addresses

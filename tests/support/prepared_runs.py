@@ -86,6 +86,7 @@ def training_run(
         model_path=str(model),
         model_revision="test",
         model_type="bert",
+        architecture="encoder",
         counts=manifest.counts,
         resolved=changed(_resolved(config, manifest), **(resolved or {})),
         report_path=str(dataset / "report.json"),

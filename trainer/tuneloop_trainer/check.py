@@ -7,6 +7,7 @@ import math
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.feasible import nearest
 from tuneloop_trainer.preflight.memory_plan import memory_plan
 from tuneloop_trainer.preflight.preflight import Preflight
+from tuneloop_trainer.preflight.searched import planning_settings
 from tuneloop_trainer.prepare import inputs_of, locate_sources, refuse_long_targets, refuse_too_long
 from tuneloop_trainer.tasks import task_of
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.contract.results import Resolved
     from tuneloop_api.contract.run_config import RunConfig
+    from tuneloop_api.contract.settings import Settings
     from tuneloop_trainer.data.row_table import RowTable
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.tasks.task import Row
@@ -83,8 +86,10 @@ def _plan(config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageErr
 
 
 def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobPlan, list[StageError]]:
-    settings = config.settings
+    settings, *others = planning_settings(config.settings)
+    config = changed(config, settings=settings)
     reserved = method_of(settings.method).reserves(settings.method)
+    reserved = max([reserved, *(method_of(other.method).reserves(other.method) for other in others)])
     model = open_model(settings.model, task=task_of(settings), paths=config.paths, is_awaited=True, reserved=reserved)
     refuse_too_long(settings.data.max_tokens, model=model)
     refuse_long_targets(task_of(settings), model=model)
@@ -112,6 +117,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
     ]
     if shape is not None:
         checks.append(lambda: preflight.memory(shape, resolved))
+    checks += [partial(_check_trials, config, other, model=model, resolved=resolved, rows=rows) for other in others]
     found = JobPlan(
         model=_model(model, shape),
         resolved=resolved,
@@ -191,6 +197,22 @@ def _model(model: PretrainedModel, shape: ModelShape | None) -> PlannedModel:
         trainable=shape.trainable if shape else None,
         head=shape.head if shape else None,
     )
+
+
+def _check_trials(
+    config: RunConfig, settings: Settings, *, model: PretrainedModel, resolved: Resolved, rows: _Rows
+) -> None:
+    """Raise what `prepare` would raise of the largest trial of another method. resolved: the plan of the first method."""
+    planned = resolve(
+        settings,
+        labels=resolved.labels,
+        max_tokens=resolved.max_tokens,
+        train_rows=rows.counts["train"],
+        architecture=model.architecture,
+    )
+    preflight = Preflight(config=changed(config, settings=settings), model=model)
+    if (shape := preflight.shape(labels=resolved.labels)) is not None:
+        preflight.memory(shape, planned)
 
 
 def _memory(preflight: Preflight, shape: ModelShape, resolved: Resolved) -> PlannedMemory:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tuneloop_api.contract.results import PrepareResult
+from tuneloop_api.contract.search import RECORD, TRIALS
 from tuneloop_api.wire.model import changed
 from tuneloop_trainer.data.choose_format import choose_format
 from tuneloop_trainer.data.digest import dataset_digest
@@ -29,13 +32,16 @@ from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.source import PretrainedModel, open_model
 from tuneloop_trainer.preflight.onnx_preview import notes_on_int8, refuse_too_large_for_onnx
 from tuneloop_trainer.preflight.preflight import Preflight
+from tuneloop_trainer.preflight.searched import planning_settings
 from tuneloop_trainer.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tuneloop_api.contract.results import MemoryPlan, Resolved
     from tuneloop_api.contract.run_config import RunConfig
     from tuneloop_trainer.data.collect import LocatedSource
+    from tuneloop_trainer.dataset.shards import DatasetManifest
     from tuneloop_trainer.models.trace import ModelShape
     from tuneloop_trainer.report import Reporter
     from tuneloop_trainer.tasks.task import Task
@@ -48,7 +54,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
 
     Raises ModelAccessError, DataError, ConfigError, StorageError: what is wrong, where, and what to do.
     """
-    progress = PrepareProgress(reporter)
+    progress, points = PrepareProgress(reporter), planning_settings(config.settings)
     with progress.part("finding the sources", until=0.02):
         sources = locate_sources(config, snapshots=snapshots_of(config))
     with progress.part("checking the model", until=0.05):
@@ -56,7 +62,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
             config.settings.model,
             task=task_of(config.settings),
             paths=config.paths,
-            reserved=method_of(config.settings.method).reserves(config.settings.method),
+            reserved=max(method_of(point.method).reserves(point.method) for point in points),
         )
         refuse_too_long(config.settings.data.max_tokens, model=model)
         refuse_long_targets(task_of(config.settings), model=model)
@@ -68,31 +74,20 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         found = find_dataset(folder)
     if found is not None:
         LOG.info("data: prepared already, nothing to do: %s", folder)
-    preflight = Preflight(config=config, model=model)
+    preflights = [Preflight(config=changed(config, settings=point), model=model) for point in points]
     with progress.part("checking the room on the claim", until=0.12):
-        preflight.require_room(
-            preflight.shape(), data=0 if found else bytes_to_write(inputs.sources, row_format=inputs.row_format)
-        )
+        data = 0 if found else bytes_to_write(inputs.sources, row_format=inputs.row_format)
+        for preflight in preflights:
+            preflight.require_room(preflight.shape(), data=data)
     if config.settings.checkpoint.resume_from is not None:
         with progress.part("bringing in the checkpoint to go on from", until=0.15):
             _import_checkpoint(config, dataset_digest=folder.name, model_revision=model.revision)
     manifest = found or build_dataset(inputs, folder=folder, uid=config.job.uid, progress=progress)
-    resolved = resolve(
-        config.settings,
-        labels=manifest.labels,
-        max_tokens=manifest.max_tokens,
-        train_rows=manifest.splits["train"].rows,
-        architecture=model.architecture,
-    )
+    plans = [_planned(preflight, folder, manifest=manifest) for preflight in preflights]
+    largest = max(plans, key=lambda plan: plan.memory.total if plan.memory else 0)
+    resolved, memory = largest.resolved, largest.memory
     notes = notes_on_champion(config, folder, labels=resolved.labels)
-    shape = preflight.shape(labels=resolved.labels)
-    resolved = changed(resolved, attention=shape.attention if shape else None)
     LOG.info("plan: %s", resolved.to_wire())
-    target_tokens = open_split(folder, "train").longest_sequence
-    memory = preflight.memory(shape, resolved, target_tokens=target_tokens) if shape else None
-    if shape:
-        LOG.info("head: %s", shape.head)
-        refuse_too_large_for_onnx(shape.parameters, config.settings.output)
     LOG.info("memory of a rank: %s", memory.to_wire() if memory else "not known")
     result = PrepareResult(
         dataset_digest=folder.name,
@@ -100,6 +95,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         model_path=str(model.path),
         model_revision=model.revision,
         model_type=model.model_type,
+        architecture=model.architecture if config.settings.search else None,
         counts=manifest.counts,
         resolved=resolved,
         report_path=str(folder / REPORT),
@@ -115,7 +111,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
     )
     if config.settings.preflight.rehearsal:
         with progress.part("rehearsing the training and the export", until=1.0):
-            result = changed(result, rehearsal=_rehearsed(config, result, shape=shape, model=model))
+            result = changed(result, rehearsal=_rehearsed(plans, result, model=model))
     if config.fresh_run_id is not None:
         _forget_checkpoints(Path(config.paths.job_dir), run=config.fresh_run_id)
     reporter.post(detail="prepared", fraction=1.0, eta_seconds=0)
@@ -147,28 +143,62 @@ def locate_sources(config: RunConfig, *, snapshots: Path, is_awaited: bool = Fal
     ]
 
 
-def _rehearsed(config: RunConfig, result: PrepareResult, *, shape: ModelShape | None, model: PretrainedModel) -> str:
-    """Rehearse the job, once for the same inputs; return in a few words what was done."""
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """A job, or the largest trial of a method in a search."""
+
+    preflight: Preflight
+    resolved: Resolved
+    shape: ModelShape | None
+    memory: MemoryPlan | None
+
+
+def _planned(preflight: Preflight, folder: Path, *, manifest: DatasetManifest) -> _Plan:
+    """Choose what the settings leave open. Raises ConfigError where they cannot work on this model or machine."""
+    settings, model = preflight.settings, preflight.model
+    resolved = resolve(
+        settings,
+        labels=manifest.labels,
+        max_tokens=manifest.max_tokens,
+        train_rows=manifest.splits["train"].rows,
+        architecture=model.architecture,
+    )
+    shape = preflight.shape(labels=resolved.labels)
+    resolved = changed(resolved, attention=shape.attention if shape else None)
+    target_tokens = open_split(folder, "train").longest_sequence
+    memory = preflight.memory(shape, resolved, target_tokens=target_tokens) if shape else None
+    if shape:
+        LOG.info("head: %s", shape.head)
+        refuse_too_large_for_onnx(shape.parameters, settings.output)
+    return _Plan(preflight=preflight, resolved=resolved, shape=shape, memory=memory)
+
+
+def _rehearsed(plans: list[_Plan], result: PrepareResult, *, model: PretrainedModel) -> str:
+    """Rehearse every plan, once for the same inputs; return in a few words what was done."""
     from tuneloop_trainer.rehearsal.rehearsal import rehearse  # noqa: PLC0415  (loads torch and peft)
     from tuneloop_trainer.rehearsal.remembered import remembered  # noqa: PLC0415
 
-    job = Path(config.paths.job_dir)
-    return remembered(
-        job / "rehearsal.json",
-        config.settings,
-        result,
-        rehearse=lambda: rehearse(config.settings, result, model=model, shape=shape, scratch=job / "rehearsal.tmp"),
-    )
+    done = []
+    for number, plan in enumerate(plans):
+        settings, planned = plan.preflight.settings, changed(result, resolved=plan.resolved)
+        job = Path(plan.preflight.config.paths.job_dir)
+        file = job / (f"rehearsal-{number}.json" if number else "rehearsal.json")
+        run = partial(rehearse, settings, planned, model=model, shape=plan.shape, scratch=job / "rehearsal.tmp")
+        text = remembered(file, settings, planned, rehearse=run)
+        done.append(text if len(plans) == 1 else f"{settings.method.type}: {text}")
+    return "; ".join(done)
 
 
 def _forget_checkpoints(job: Path, *, run: str) -> None:
     """Remove the checkpoints of earlier runs, once: this run may prepare its data a second time, when it has checkpoints of its own."""
-    begun, folder = job / BEGUN, job / "checkpoints"
+    begun = job / BEGUN
     if begun.exists() and begun.read_text(encoding="utf-8") == run:
         return
-    if folder.exists():
-        shutil.rmtree(folder)
-        LOG.info("checkpoints of an earlier run are removed: %s", folder)
+    (job / RECORD).unlink(missing_ok=True)
+    for folder in (job / "checkpoints", job / TRIALS):
+        if folder.exists():
+            shutil.rmtree(folder)
+            LOG.info("checkpoints of an earlier run are removed: %s", folder)
     make_folder(job)
     replace_durably(begun, run.encode())
 

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tuneloop_api.contract.progress import ProgressMessage
 
@@ -24,6 +24,13 @@ INTERVAL_SECONDS = 0.5
 """Shortest time between two posts."""
 CLOSE_SECONDS = 2.0
 """Longest time that `close` waits for the last message."""
+
+
+class Posts(Protocol):
+    """Takes the progress of a stage."""
+
+    def post(self, **fields: Any) -> None:
+        """Send these fields of `ProgressMessage` soon."""
 
 
 class Reporter:

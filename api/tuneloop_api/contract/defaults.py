@@ -14,10 +14,21 @@ from tuneloop_api.wire.durations import seconds
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.quantities import memory_bytes
 
-_SAME_NAME = ("model", "task", "taskOptions", "data", "method", "training", "evaluation", "deepspeed", "output")
+_SAME_NAME = (
+    "model",
+    "task",
+    "taskOptions",
+    "data",
+    "method",
+    "training",
+    "search",
+    "evaluation",
+    "deepspeed",
+    "output",
+)
 _GRACE = "5m"
 
-IDENTITY_VERSIONS = {"model": 1, "task": 1, "taskOptions": 1, "data": 1, "method": 1, "training": 1}
+IDENTITY_VERSIONS = {"model": 1, "task": 1, "taskOptions": 1, "data": 1, "method": 1, "training": 1, "search": 1}
 """The blocks that the course of training depends on. Count a block's version up by hand where a default or the meaning of a field in it changes."""
 WITHOUT_IDENTITY = frozenset({"gang", "deepspeed", "checkpoint", "evaluation", "output", "preflight"})
 """The blocks that only change where or how often the same numbers are computed, or what is published: a checkpoint fits after such a change."""

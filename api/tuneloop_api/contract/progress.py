@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tuneloop_api.contract.results import Finding, SavedStep
 from tuneloop_api.contract.run_config import Stage
+from tuneloop_api.contract.search import SearchSummary
 from tuneloop_api.wire.model import MessageModel
 
 MAX_BODY_BYTES = 65536
@@ -54,6 +55,8 @@ class ProgressMessage(MessageModel):
     """95th percentile of the time from the begin of a save to its commit."""
     save_error: Annotated[str | None, Field(alias="unsaved")] = None
     """Why the newest save failed; None once a save has succeeded again."""
+    search: SearchSummary | None = None
+    """The trials so far; `step` and `total_steps` then count those of all trials."""
     findings: list[Finding] | None = None
     """What the curves of the training tell so far."""
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from tuneloop_api.contract.champion import ComparisonSummary
 from tuneloop_api.contract.run_config import ResultReference, Stage
+from tuneloop_api.contract.search import SearchReport, SearchSummary
 from tuneloop_api.wire.failure_class import FailureClass
 from tuneloop_api.wire.model import KEPT, MessageModel, Open
 
@@ -128,6 +129,8 @@ class PrepareResult(PrepareSummary):
     """Folder of the pre-trained model in Hugging Face layout."""
     model_type: str
     """`model_type` of its config, for example `bert`."""
+    architecture: str | None = None
+    """`encoder`, `decoder` or `encoder-decoder`, from which trials of a search plan; None where there is no search."""
 
 
 class SavedStep(MessageModel):
@@ -165,6 +168,9 @@ class TrainSummary(AttemptOutcome):
     resume: Exactness = "exact"
     precision: Annotated[Precision | None, Open(KEPT)] = None
     findings: list[Finding] | None = None
+    search: SearchSummary | None = None
+    resolved: Resolved | None = None
+    """The plan of the best trial; None where there is no search."""
 
 
 class TrainResult(AttemptOutcome):
@@ -192,6 +198,10 @@ class TrainResult(AttemptOutcome):
     """Largest memory of one rank: of its GPU, or of its process."""
     findings: list[Finding] = Field(default=[])
     """What the curves of the training tell."""
+    search: SearchReport | None = None
+    """The trials; None where there is no search. All other fields are then those of the best trial, but for `steps`, which counts the steps of all trials."""
+    resolved: Resolved | None = None
+    """The plan of the best trial; None where there is no search."""
 
 
 class Measured(MessageModel):

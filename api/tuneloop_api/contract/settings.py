@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from tuneloop_api.contract.data_settings import DataSettings, SourceSettings
+from tuneloop_api.contract.search import SearchSettings
 from tuneloop_api.contract.settings_block import SettingsBlock
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import task_id
 from tuneloop_api.v1alpha1.fine_tune_job.training import MetricName
@@ -207,6 +208,7 @@ class Settings(SettingsBlock):
     data: DataSettings
     method: MethodSettings = MethodSettings()
     training: TrainingSettings = TrainingSettings()
+    search: SearchSettings | None = None
     evaluation: EvaluationSettings = EvaluationSettings()
     deepspeed: DeepSpeedSettings = DeepSpeedSettings()
     gang: GangSettings = GangSettings()

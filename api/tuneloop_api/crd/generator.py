@@ -81,6 +81,7 @@ RESOURCES = (
             _AGE,
             Column(name="Failure", path=".status.failure.class", wide=True),
             Column(name="Artifact", path=".status.artifact.uri", wide=True),
+            Column(name="Trial", path=".status.search.trial", wide=True),
         ),
     ),
     Resource(

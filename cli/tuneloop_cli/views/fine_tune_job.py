@@ -18,7 +18,11 @@ FINE_TUNE_JOB = KindView(
         ("PODS", "status.conditions[PodsReady].reason"),
         ("RESTARTS", "status.restarts.total"),
     ),
-    wide=(("FAILURE", "status.failure.class"), ("ARTIFACT", "status.artifact.uri")),
+    wide=(
+        ("FAILURE", "status.failure.class"),
+        ("ARTIFACT", "status.artifact.uri"),
+        ("TRIAL", "status.search.trial"),
+    ),
     page=job_page,
     line=plain_line,
     restart="tuneloop run -f … goes on",

@@ -26,6 +26,7 @@ def job_page(job: Manifest, now: datetime) -> Iterator[str]:
     yield field("Attempt", _attempt(job))
     yield field("Resume", at(job, "status.resume"))
     yield from section("Progress", pairs(at(job, "status.progress")))
+    yield from section("Search", _search(at(job, "status.search") or {}))
     yield from section("Failure", _failure(at(job, "status.failure"), at(job, "status.phase")))
     yield from section("Data", pairs(at(job, "status.data")))
     resolved = at(job, "status.resolved") or {}
@@ -57,6 +58,14 @@ def _failure(failure: dict[str, Any] | None, phase: str | None) -> Iterator[str]
     if phase != "Failed":
         yield "(of the last restart; the job goes on)" if phase != "Succeeded" else "(of the last restart)"
     yield from failure_lines(failure)
+
+
+def _search(search: dict[str, Any]) -> Iterator[str]:
+    yield from pair("trials", search.get("trial"))
+    yield from pair("ended early", search.get("pruned"))
+    if search.get("best") is not None:
+        yield from pair("best", f"trial {search['best']}, {search.get('metric')} {text(search.get('value'))}")
+        yield from pairs(search.get("parameters") or {})
 
 
 def memory_table(plan: dict[str, int]) -> Iterator[str]:

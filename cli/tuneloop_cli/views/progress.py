@@ -29,6 +29,8 @@ def known_progress(job: Manifest) -> list[str]:
     """Return the known facts of the progress, as short phrases."""
     progress = at(job, "status.progress") or {}
     known = []
+    if (trials := at(job, "status.search.trial")) is not None:
+        known.append(f"trials {trials}")
     if progress.get("step") is not None:
         known.append(f"step {progress['step']}/{text(progress.get('totalSteps')) or '?'}")
     if progress.get("loss") is not None:

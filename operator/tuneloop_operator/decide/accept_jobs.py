@@ -6,6 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from tuneloop_api.v1alpha1.fine_tune_job.network import refused_network
+from tuneloop_api.v1alpha1.fine_tune_job.search_points import refused_values
 from tuneloop_operator.decide.accept_addresses import local_address
 from tuneloop_operator.decide.accept_pods import pod_refusals, resources_refusals
 from tuneloop_operator.decide.accept_secrets import secret_refusals
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_VALUE = 100
+_LONGEST_REASON = 500
 _FEEDBACK_FORMATS = {
     "text-classification": ("auto", "text-label"),
     "text-generation": ("auto", "messages", "prompt-completion"),
@@ -33,6 +35,7 @@ def job_refusals(spec: FineTuneJobSpec, settings: OperatorSettings) -> tuple[Ref
         *_local_addresses(spec, settings),
         *_feedback_of_another_task(spec),
         *_missing_claim(spec, settings),
+        *_search(spec),
         *secret_refusals(spec),
         *pod_refusals(spec, spec.scheduling),
         *resources_refusals(spec.resources),
@@ -100,6 +103,18 @@ def _network(spec: FineTuneJobSpec) -> Iterator[Refusal]:
             given=ascii(refusal.name)[:_LONGEST_VALUE],
             allowed=refusal.allowed,
             example=refusal.example,
+        )
+
+
+def _search(spec: FineTuneJobSpec) -> Iterator[Refusal]:
+    """Yield values of the search that the spec itself refuses."""
+    for refused in refused_values(spec):
+        yield Refusal(
+            reason="SearchRefused",
+            field=refused.field,
+            given=refused.given[:_LONGEST_VALUE],
+            allowed=f"every value of a search must be allowed in the spec itself: {refused.reason}"[:_LONGEST_REASON],
+            example="space: [{path: training.learningRate, type: log-float, low: 1e-5, high: 1e-3}]",
         )
 
 

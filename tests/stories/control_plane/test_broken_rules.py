@@ -149,6 +149,17 @@ BROKEN_RULES = [
     *((FineTuneJob, {"taskOptions": {"problemType": "regression"}, "data": {"train": [TRAIN], "balance": balance}}, f"spec.data.balance.{field}: Forbidden: applies only to task: text-classification (but not problemType: regression) and token-classification") for field, balance in (
         ("classWeights", {"classWeights": "balanced"}), ("focalGamma", {"focalGamma": 2}))),
     (FineTuneJob, {"data": {"train": [TRAIN], "balance": {"focalGamma": 0.5}}, "training": {"labelSmoothing": 0.1}}, "spec.data.balance.focalGamma: Forbidden: cannot be combined with training.labelSmoothing"),
+    *((FineTuneJob, {"search": {"space": [dimension]}}, f"spec.search.space[0]{said}") for dimension, said in (
+        ({"path": "training.learningRate", "type": "int", "low": 1, "high": 2}, ".type: Invalid value: does not fit the path"),
+        ({"path": "method.type", "type": "categorical", "numbers": [1]}, ": Invalid value: type: categorical has values"),
+        ({"path": "training.learningRate", "type": "float", "low": 1}, ": Invalid value: type: categorical has values"),
+        ({"path": "training.learningRate", "type": "float", "low": 1, "high": 1}, ".low: Invalid value: must be less than high"),
+        ({"path": "training.learningRate", "type": "log-float", "low": 0, "high": 1}, ".low: Invalid value: must be more than 0 for type: log-float"),
+    )),
+    (FineTuneJob, {"search": {"space": 2 * [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}]}}, "spec.search.space: Invalid value: names a path twice"),
+    (FineTuneJob, {"search": {"space": [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}], "sampler": "grid"}}, "spec.search.sampler: Invalid value: grid needs a finite number of values"),
+    (FineTuneJob, {"search": {"space": [{"path": "method.type", "type": "categorical", "values": ["full", "lora"]}], "sampler": "grid", "trials": 2}}, "spec.search.trials: Forbidden: applies only to sampler: tpe or random"),
+    (FineTuneJob, {"search": {"space": [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}]}, "checkpoint": {"resumeFrom": "pvc://models/jobs/old-1a2b3c4d"}}, "spec.search: Forbidden: cannot be combined with checkpoint.resumeFrom"),
     (FineTuneJob, {"training": {"layerwiseLrDecay": 0.9}}, "spec.training.layerwiseLrDecay: Forbidden: applies only to method.type: full or bitfit"),
     (FineTuneJob, {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}, "training": {"gradientCheckpointing": "always"}}, "spec.training.gradientCheckpointing: Forbidden: cannot be always with method.type: prefix"),
     (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),

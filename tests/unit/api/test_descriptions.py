@@ -21,7 +21,13 @@ Node = dict[str, Any]
 IN_QUOTES = re.compile(r"For example `([^`]+)`(?: or `([^`]+)`)?\.")
 FEWEST_WORDS = 3
 # Without these the example of a field would break a rule.
+_RATES = {"path": "training.learningRate", "type": "float", "low": 1e-6, "high": 1}
+_LISTED = {"spec.search.space[0].low": None, "spec.search.space[0].high": None}
 NEEDS: dict[str, Node] = {
+    "spec.search.trials": {"spec.search.space": [_RATES]},
+    "spec.search.space[0].numbers": _LISTED | {"spec.search.space[0].type": "categorical"},
+    "spec.search.space[0].values": _LISTED
+    | {"spec.search.space[0].type": "categorical", "spec.search.space[0].path": "method.type"},
     "spec.scheduling.shrinkAfter": {"spec.scheduling.minNodes": 1},
     "spec.data.split.stratify": {"spec.data.split.method": "random"},
     "spec.method.freeze": {"spec.method.type": "full"},
@@ -115,6 +121,7 @@ INSTEAD = {
 }
 """Of two fields of which exactly one is given, the other."""
 BLOCKS: dict[str, Node] = {
+    "spec.search.space": _RATES,
     "spec.data.validation": {"uri": "pvc://models/a"},
     "spec.data.test": {"uri": "pvc://models/a"},
     "spec.evaluation.compareWith.recent": {"uri": "pvc://models/a"},

@@ -192,6 +192,11 @@ class Checkpoints:
         """Wait until the removal of old checkpoints has ended."""
         self._wait_for_deletion()
 
+    def release(self) -> None:
+        """Free the process group of the saves, after which none can be made. Only for a process that goes on to another run."""
+        self._wait_for_deletion()
+        self._channel.close()
+
     def _wait_for_deletion(self) -> None:
         if self._deletion is None:
             return

@@ -48,6 +48,10 @@ class Channel:
         with lost_peers_named(self._doing):
             return exchange(value, device=torch.device("cpu"), group=self._group)
 
+    def close(self) -> None:
+        """Free the threads and sockets of the group."""
+        dist.destroy_process_group(self._group)
+
 
 def exchange(value: Any, *, device: torch.device, group: dist.ProcessGroup | None = None) -> list[Any]:
     """Give every rank the JSON values of all ranks, in the order of ranks. Collective.

@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
+from tuneloop_trainer.export.card_search import search
 from tuneloop_trainer.export.card_usage import calibration, loading, onnx, parity, use
 
 if TYPE_CHECKING:
@@ -61,7 +62,20 @@ _HUB_METRICS = {
 
 def model_card(facts: Facts) -> str:
     """Return README.md: YAML front matter of the Hugging Face Hub, then Markdown."""
-    sections = (_head, _results, _classes, calibration, _data, _training, _diagnosis, parity, onnx, use, loading)
+    sections = (
+        _head,
+        _results,
+        _classes,
+        calibration,
+        _data,
+        _training,
+        search,
+        _diagnosis,
+        parity,
+        onnx,
+        use,
+        loading,
+    )
     written = [text for section in sections if (text := section(facts))]
     return f"---\n{_front_matter(facts).to_yaml()}\n---\n\n" + "\n".join(written)
 

@@ -16,6 +16,7 @@ from tuneloop_api.wire.model import changed
 from tuneloop_trainer.evaluation.intervals import Bootstrap
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
 from tuneloop_trainer.export.baseline_comparison import BaselineComparison, compare_with_baselines
+from tuneloop_trainer.export.best_trial import in_trial_folder, of_best_trial, write_record
 from tuneloop_trainer.export.card_facts import Facts
 from tuneloop_trainer.export.champion.comparison import compare_with_champion
 from tuneloop_trainer.export.checked_files import check_files, write_files
@@ -60,6 +61,9 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
     """
     prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
     trained = read_result(config.train_result, TrainResult, field="trainResult")
+    record = trained.search
+    if record is not None:
+        config, prepared, trained = of_best_trial(config, prepared, trained, record)
     inputs = ExportInputs(settings=config.settings, prepared=prepared, trained=trained)
     bootstrap = Bootstrap(resamples=config.settings.evaluation.bootstrap_samples, seed=SEED)
     test = read_split(trained.predictions, "test")
@@ -86,13 +90,15 @@ def export(config: RunConfig, reporter: Reporter) -> ExportResult:
             config.job.name, inputs, evaluation=evaluation, comparison=comparison, exporters=exporters, onnx=onnx
         )
         _describe(folder, facts, test)
+        if record is not None:
+            write_record(folder, record)
         reporter.post(detail="publishing", fraction=0.9)
         base = _adapter_base(prepared) if ADAPTER_FOLDER in facts.parts else None
         files, scale = list_files(folder), expected.fitted.target_scale
         manifest = _manifest(config, prepared, evaluation=evaluation, onnx=onnx, files=files, base=base, scale=scale)
         artifact = publish(folder, manifest)
     LOG.info("published %s %s", artifact, manifest.digest())
-    clean_checkpoints(config, attempt=trained.attempt, published_step=facts.published_step)
+    clean_checkpoints(in_trial_folder(config, record), attempt=trained.attempt, published_step=facts.published_step)
     reporter.post(detail="published", fraction=1.0)
     formats = sorted({*(exporter.format for exporter in exporters), *onnx_formats(onnx)})
     result = _result(config, artifact, manifest=manifest, comparison=comparison, formats=formats)

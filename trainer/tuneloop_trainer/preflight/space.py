@@ -46,8 +46,10 @@ def needs_of(shape: ModelShape | None, settings: Settings, *, job: Path, data: i
     if output.merge_adapter or not is_adapter:
         artifact += shape.parameters
     artifact += shape.parameters * (output.asks_for_onnx + output.asks_for_int8)
+    one_run = (checkpoint.keep_last + best + 1) * saved_bytes(shape)
     planned = {
-        "checkpoints": (checkpoint.keep_last + best + 1) * saved_bytes(shape),
+        # of a search the best trial keeps its checkpoints beside those of the running one
+        **({"checkpoints": one_run} if settings.search is None else {"trials": 2 * one_run}),
         "weights": FP32_BYTES * shape.trainable,
         "artifact": FP32_BYTES * artifact,
     }

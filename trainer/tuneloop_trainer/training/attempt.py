@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 def run(config: RunConfig, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat) -> TrainResult | None:
     """Train from the newest checkpoint to the end; returns the result on rank 0, None on the others."""
+    if config.settings.search is not None:
+        from tuneloop_trainer.training.search.search import Search  # noqa: PLC0415  (loads Optuna, half a second)
+
+        return Search(config, config.settings.search, reporter=reporter, stop=stop, heartbeat=heartbeat).run()
     with heartbeat.through_pause():
         training_run = set_up(config)
     if config.settings.checkpoint.resume_from is not None:  # `resume` will overwrite the weights of the base model

@@ -98,6 +98,11 @@ class CheckpointSaver:
         self._finish()
         self._run.checkpoints.close()
 
+    def end(self) -> None:
+        """Commit the save that was begun, if any was, and save nothing more."""
+        self.commit()
+        self._run.checkpoints.close()
+
     def _begin_here(self) -> None:
         progress, best = self._progress, self._progress.selection.best
         is_best = best is not None and best.step == progress.step

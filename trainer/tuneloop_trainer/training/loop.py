@@ -7,12 +7,13 @@ Whatever only listens to the loop is in `listeners/`.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
 from tuneloop_api.contract.results import TrainResult, TrainSummary
-from tuneloop_trainer.errors import Preempted, StageError
+from tuneloop_trainer.errors import NonFiniteLossError, Preempted, StageError
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST
 from tuneloop_trainer.training.batch_schedule import Tokens
 from tuneloop_trainer.training.checkpoint_saver import CheckpointSaver
@@ -31,9 +32,11 @@ from tuneloop_trainer.training.speed import Speed
 from tuneloop_trainer.training.step import StepReport, make_step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tuneloop_trainer.diagnosis.curves import Curves
     from tuneloop_trainer.evaluation.predictions import Predictions
-    from tuneloop_trainer.report import Reporter
+    from tuneloop_trainer.report import Posts
     from tuneloop_trainer.supervisor.heartbeat import Heartbeat
     from tuneloop_trainer.training.resume import TrainProgress
     from tuneloop_trainer.training.stop_request import StopRequest
@@ -44,7 +47,7 @@ class Loop:
     """One attempt at a run."""
 
     def __init__(
-        self, run: TrainingRun, progress: TrainProgress, *, reporter: Reporter, stop: StopRequest, heartbeat: Heartbeat
+        self, run: TrainingRun, progress: TrainProgress, *, reporter: Posts, stop: StopRequest, heartbeat: Heartbeat
     ) -> None:
         self._run, self._progress, self._stop, self._heartbeat = run, progress, stop, heartbeat
         self._start_step = progress.step
@@ -60,23 +63,53 @@ class Loop:
         """Report of the step before, in this attempt."""
         self._save_is_owed = False
         """A save fell due during a loss spike."""
+        self._prunes: Callable[[int, float], bool] = _never
+        self.is_pruned = False
+        """Whether a trial ended early, since others were better."""
 
     def run(self) -> TrainResult | None:
         """Train to the end and return the result; an error carries a summary of how far training has come."""
+        with self._told_of_errors():
+            self._begin()
+            if self._progress.step == 0:
+                measure_before_training(self._run, beat=self._heartbeat.beat)
+            self._train()
+            return self._finish()
+
+    def run_trial(self, prunes: Callable[[int, float], bool]) -> None:
+        """Train to the end as a trial of a search, which leaves the test split alone; an error carries a summary as in `run`.
+
+        prunes: takes each evaluation, its step and the best metric, and says whether the trial ends there; the same on all ranks.
+        """
+        self._prunes = prunes
+        with self._told_of_errors():
+            self._begin()
+            try:
+                self._train()
+            except NonFiniteLossError:  # the search goes on: nothing may be written beside the next trial
+                self._saver.end()
+                raise
+            self._listeners.on_last_step(self._progress.step)
+            self._listeners.on_end(EndEvent(step=self._progress.step, metrics={}))
+
+    @contextmanager
+    def _told_of_errors(self) -> Iterator[None]:
+        """Let an error carry a summary, and tell the listeners of it."""
         try:
-            return self._train()
+            yield
         except Exception as error:
             if isinstance(error, StageError):
                 error.train = self._summary()
             self._listeners.on_end(EndEvent(step=self._progress.step, metrics={}, error=error))
             raise
 
-    def _train(self) -> TrainResult | None:
+    def _begin(self) -> None:
         progress = self._progress
         self._listeners.on_start(StartEvent(step=progress.step, last=progress.last, best=progress.best))
         self._leave_if_asked()
-        if progress.step == 0:
-            measure_before_training(self._run, beat=self._heartbeat.beat)
+
+    def _train(self) -> None:
+        """Make all steps, and save the last one; of a pruned trial nothing more is saved."""
         self._evaluate_if_due()
         while not self._finished():
             report = self._step()
@@ -85,18 +118,22 @@ class Loop:
             if report.stop:
                 self._save_and_leave()
             self._evaluate_if_due()
+            if self.is_pruned:
+                break
             if self._finished():
                 self._spike_detector.check_end()
             self._save_is_owed |= report.save
             if self._is_new_best() or (self._save_is_owed and not self._spike_detector.in_spike):
                 self._saver.begin()
                 self._save_is_owed = False
-        self._saver.save_now()
-        return self._finish()
+        if self.is_pruned:
+            self._saver.end()
+        else:
+            self._saver.save_now()
 
     def _finished(self) -> bool:
         progress, training = self._progress, self._run.training
-        return progress.step >= self._run.resolved.total_steps or progress.selection.stops(training)
+        return self.is_pruned or progress.step >= self._run.resolved.total_steps or progress.selection.stops(training)
 
     def _step(self) -> StepReport:
         """Make the next step."""
@@ -137,6 +174,7 @@ class Loop:
         self._measured = {step: kept for step, kept in self._measured.items() if step in wanted}
         event = EvaluationEvent(step=step, epoch=self._epoch(), split="validation", metrics=metrics)
         self._listeners.on_evaluation(event)
+        self.is_pruned = self._prunes(step, metrics[self._run.training.best_metric])
 
     def _is_new_best(self) -> bool:
         best = self._progress.selection.best
@@ -219,6 +257,11 @@ class Loop:
 
     def _epoch(self) -> float:
         return self._progress.step / self._run.resolved.steps_per_epoch
+
+
+def _never(_step: int, _value: float) -> bool:
+    """Prune nothing."""
+    return False
 
 
 def _spike_detector(run: TrainingRun, curves: Curves) -> LossSpikeDetector:

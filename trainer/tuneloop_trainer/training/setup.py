@@ -35,16 +35,30 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 
+def join(config: RunConfig) -> PrepareResult:
+    """Join the gang; return what `prepare` handed on. Collective.
+
+    Raises ConfigError, StorageError (PreparedDataLostError), CollectiveError.
+    """
+    require_devices(config.settings.gang.gpus_per_node, visible=torch.cuda.device_count())
+    start_process_group()
+    return read_result(config.prepare_result, PrepareResult, field="prepareResult")
+
+
 def set_up(config: RunConfig) -> TrainingRun:
     """Join the gang and build all parts of the attempt. Collective.
 
     Raises ConfigError, StorageError (PreparedDataLostError), ModelAccessError, CollectiveError.
     """
-    require_devices(config.settings.gang.gpus_per_node, visible=torch.cuda.device_count())
-    start_process_group()
-    prepared = read_result(config.prepare_result, PrepareResult, field="prepareResult")
-    prepared = with_precision_of_gang(prepared, chosen=config.settings.training.precision)
-    prepared = with_micro_batch(prepared, config.micro_batch_size)
+    prepared = with_precision_of_gang(join(config), chosen=config.settings.training.precision)
+    return build(config, with_micro_batch(prepared, config.micro_batch_size))
+
+
+def build(config: RunConfig, prepared: PrepareResult) -> TrainingRun:
+    """Build all parts of an attempt from a plan that this gang can carry out. Collective.
+
+    Raises ConfigError, StorageError, ModelAccessError.
+    """
     dataset = Path(prepared.dataset_path)
     splits = {name: open_split(dataset, name) for name in SPLITS}
     pad_id = read_manifest(dataset).tokenizer.pad_token_id

@@ -29,6 +29,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.problem_types import problem_type_rules
 from tuneloop_api.v1alpha1.fine_tune_job.question_answering import question_answering_rules
 from tuneloop_api.v1alpha1.fine_tune_job.resources import Resources
 from tuneloop_api.v1alpha1.fine_tune_job.scheduling import Scheduling
+from tuneloop_api.v1alpha1.fine_tune_job.search import Search, search_rules
 from tuneloop_api.v1alpha1.fine_tune_job.status import FineTuneJobStatus
 from tuneloop_api.v1alpha1.fine_tune_job.task_options import TaskOptions, task_id, task_rules
 from tuneloop_api.v1alpha1.fine_tune_job.text2text_generation import text2text_generation_rules
@@ -92,6 +93,8 @@ class FineTuneJobSpec(PodOptions):
     """Length of the training, its batches, learning rate, optimizer and evaluations. For example `{epochs: 2, learningRate: 2e-4}`."""
     evaluation: Evaluation | None = None
     """How the exported model is measured on the test split. For example `{bootstrapSamples: 10000}`."""
+    search: Search | None = None
+    """Trials with other values of some fields, of which the best is published. For example `{space: [{path: method.rank, type: int, low: 4, high: 32}]}`."""
     deepspeed: DeepSpeed | None = None
     """How DeepSpeed shares memory between the ranks. For example `{stage: 3}`."""
     resources: Resources | None = None
@@ -148,6 +151,7 @@ class FineTuneJobSpec(PodOptions):
         ),
         *combination_rules(),
         *training_option_rules(),
+        *search_rules(),
         Rule(
             field="evaluation.compareWith",
             reason="FieldValueForbidden",

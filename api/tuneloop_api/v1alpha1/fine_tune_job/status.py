@@ -114,6 +114,23 @@ class Progress(MessageModel):
     """When the pods last reported how far they are (RFC 3339)."""
 
 
+class SearchStatus(MessageModel):
+    """How far a search is, and the best trial so far."""
+
+    trial: ShortText | None = None
+    """How many trials have ended, of how many, for example `7/20`."""
+    pruned: int | None = None
+    """Number of trials that ended early, since others were better."""
+    best: int | None = None
+    """Number of the best trial, counted from 1."""
+    metric: ShortText | None = None
+    """Metric of the validation split that trials are compared by."""
+    value: float | None = None
+    """What the best trial has of it."""
+    parameters: Annotated[dict[str, ShortText], Field(max_length=8)] | None = None
+    """Values of the best trial, by the path of their field."""
+
+
 class SavedCheckpoint(MessageModel):
     """A checkpoint that was committed."""
 
@@ -243,6 +260,8 @@ class FineTuneJobStatus(MessageModel):
     """Image that the pods of all stages run; chosen once, when the job starts."""
     progress: Progress | None = None
     """How far the job and its current stage are, as the pods reported last."""
+    search: SearchStatus | None = None
+    """The trials; only for jobs with `spec.search`."""
     running_since: ShortText | None = None
     """Since when all pods of the current attempt run (RFC 3339); absent while they do not."""
     first_step_time: ShortText | None = None

@@ -30,6 +30,7 @@ from tuneloop_operator.status.fine_tune_job.progress import (
     with_save_seconds,
     with_start,
 )
+from tuneloop_operator.status.fine_tune_job.search import with_search
 from tuneloop_operator.status.fine_tune_job.training_health import MOST_TEXT, with_findings
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def with_trained(status: FineTuneJobStatus, summary: TrainSummary, *, now: datet
     """Return the status with the result of `train`."""
     loss = {} if summary.loss is None else {"loss": summary.loss}
     is_rounding = "rounding" in {summary.resume, status.resume}
-    resolved = (status.resolved or {}) | ({"precision": summary.precision} if summary.precision else {})
+    of_best_trial = summary.resolved.to_wire() if summary.resolved else {}
+    resolved = (status.resolved or {}) | of_best_trial | ({"precision": summary.precision} if summary.precision else {})
     status = changed(
         status,
         progress=_progress(status, percent=percent("train", 1.0), step=summary.steps, **loss),
@@ -86,7 +88,7 @@ def with_trained(status: FineTuneJobStatus, summary: TrainSummary, *, now: datet
         conditions=with_findings(list(status.conditions or ()), summary.findings, now=now) or None,
     )
     status = with_checkpoint(with_start(status, summary.start_step), latest=summary.last, best=summary.best)
-    return with_save_seconds(status, summary.save_seconds_p95)
+    return with_save_seconds(with_search(status, summary.search), summary.save_seconds_p95)
 
 
 def with_exported(status: FineTuneJobStatus, summary: ExportSummary) -> FineTuneJobStatus:

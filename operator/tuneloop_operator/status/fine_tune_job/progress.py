@@ -14,6 +14,7 @@ from tuneloop_api.v1alpha1.fine_tune_job.status import (
     SavedCheckpoint,
 )
 from tuneloop_api.wire.model import changed
+from tuneloop_operator.status.fine_tune_job.search import with_search
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.progress import ProgressMessage
@@ -49,7 +50,7 @@ def with_progress(status: FineTuneJobStatus, message: ProgressMessage | None, *,
         last_heartbeat=message.sent_at,
     )
     first_step_time = status.first_step_time or (message.sent_at if _has_stepped(message) else None)
-    status = changed(status, progress=progress, first_step_time=first_step_time)
+    status = with_search(changed(status, progress=progress, first_step_time=first_step_time), message.search)
     status = with_checkpoint(status, latest=message.latest, best=message.best)
     return with_save_seconds(status, message.save_seconds_p95)
 

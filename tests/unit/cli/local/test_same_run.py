@@ -44,6 +44,7 @@ TRAINS = """
     training.epochs training.maxSteps training.globalBatchSize training.microBatchSize training.learningRate training.scheduler
     training.warmupRatio training.warmupSteps training.weightDecay training.beta1 training.beta2 training.epsilon training.maxGradNorm
     training.precision training.dropout training.labelSmoothing training.neftuneAlpha training.layerwiseLrDecay training.gradientCheckpointing training.evaluateEvery.steps training.evaluateEvery.epochs
+    search.space.path search.space.type search.space.low search.space.high search.space.values search.space.numbers search.sampler search.pruner search.trials search.metric
     training.earlyStopping.metric training.earlyStopping.patience training.earlyStopping.minDelta training.bestMetric training.seed
 """
 """Fields on which the course of training depends: with another value, a checkpoint is of another run."""

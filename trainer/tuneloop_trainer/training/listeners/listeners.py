@@ -13,7 +13,7 @@ from tuneloop_trainer.training.listeners.train_log import TrainLog, log_listener
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tuneloop_trainer.report import Reporter
+    from tuneloop_trainer.report import Posts
     from tuneloop_trainer.training.listeners.listener import (
         EndEvent,
         EvaluationEvent,
@@ -89,7 +89,7 @@ class RunListeners:
     listeners: Listeners
 
 
-def listeners_of(run: TrainingRun, progress: TrainProgress, *, reporter: Reporter) -> RunListeners:
+def listeners_of(run: TrainingRun, progress: TrainProgress, *, reporter: Posts) -> RunListeners:
     """Return the listeners of a run: progress posts, train log, diagnosis, trackers, called in this order."""
     evaluated = progress.selection.evaluated_step
     log = (

@@ -11,7 +11,7 @@ from tuneloop_trainer.training.listeners.listener import Listener
 
 if TYPE_CHECKING:
     from tuneloop_api.contract.results import Finding
-    from tuneloop_trainer.report import Reporter
+    from tuneloop_trainer.report import Posts
     from tuneloop_trainer.training.listeners.listener import EvaluationEvent, SavedEvent, StartEvent, StepEvent
 
 INTERVAL_SECONDS = 1.0
@@ -21,7 +21,7 @@ INTERVAL_SECONDS = 1.0
 class ProgressPosts:
     """Keeps all fields of the last message, so that every message is complete."""
 
-    reporter: Reporter
+    reporter: Posts
     is_main_rank: bool
     """Only rank 0 posts."""
     total_steps: int
