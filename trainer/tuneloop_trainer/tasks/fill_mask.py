@@ -192,6 +192,7 @@ FILL_MASK = Task(
     with_targets=_with_targets,
     collate=_collate,
     collate_for_training=_collate_for_training,
+    packing="bidirectional",
     target_labels=targets_and_bytes,
     loss_sum=token_loss_sum,
     target_values=sums_of_rows,

@@ -15,7 +15,7 @@ Shapes: N = rows, B = rows of a micro-batch, T = tokens of a row (of the longest
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tuneloop_trainer.errors import ConfigError
 
@@ -199,6 +199,8 @@ class Task:
     """(split, rows, pad token id) → the batch."""
     collate_for_training: CollateForTraining | None = None
     """The same for a batch of training, if other targets of a row are drawn for each epoch; a row has as many of them in all. None: `collate`."""
+    packing: Literal["causal", "bidirectional"] | None = None
+    """How tokens of a row see each other where rows are packed into lines (`tasks.packing`); labels are [B, T] then. None: rows are not packed."""
     target_labels: Callable[[TokenizedSplit], NDArray[Any]]
     """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C], or numbers, float64 [M]; or what the sums of each row are of, [N, …]."""
 

@@ -235,6 +235,7 @@ TEXT_GENERATION = Task(
     with_options=_with_options,
     with_all_tokens=None,
     collate=_collate,
+    packing="causal",
     target_labels=targets_and_bytes,
     has_new_head=False,
     loss_sum=token_loss_sum,

@@ -64,6 +64,7 @@ def set_up(config: RunConfig) -> TrainingRun:
             seed=training.seed,
             global_batch=resolved.global_batch_size,
             micro_batch=resolved.micro_batch_size,
+            packed=bool(resolved.packed),
         ),
         schedule=Schedule(
             scheduler=training.scheduler,
