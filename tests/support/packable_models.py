@@ -42,7 +42,7 @@ def packable_model(name: str, *, attention: str | None = None, seed: int = 0) ->
     kind = "llama" if name == "smollm" else name
     special = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": PAD, "use_cache": False}
     config = AutoConfig.for_model(kind, vocab_size=VOCABULARY, **special, **options[name])
-    has_sdpa = auto_class._model_mapping[type(config)]._supports_sdpa  # noqa: SLF001  (transformers has no public way)
+    has_sdpa = auto_class._model_mapping[type(config)]._supports_sdpa
     torch.manual_seed(seed)
     model = auto_class.from_config(config, attn_implementation=attention or ("sdpa" if has_sdpa else "eager")).eval()
     with torch.no_grad():

@@ -63,7 +63,7 @@ def _mask(sequence_ids: Tensor, *, config: Any) -> Tensor | dict[str, Tensor]:
 
 def _for_attention(sees: Tensor, config: Any) -> Tensor:
     """Return a mask as the model's attention wants it: sdpa takes truth values, eager adds numbers to the scores."""
-    if config._attn_implementation == "sdpa":
+    if config._attn_implementation == "sdpa":  # noqa: SLF001  (transformers has no public way)
         return sees
     dtype = config.dtype or torch.float32
     return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, torch.finfo(dtype).min)

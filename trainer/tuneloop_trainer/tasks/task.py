@@ -190,7 +190,7 @@ class Task:
     windows: Callable[[EncodedRow, int], list[EncodedRow]] | None = None
     """(whole row, most tokens) → the windows in which a long row is read, none if it cannot be read; None: long rows are cut. Windows have the row column `WINDOW`."""
     windows_of_text: Callable[[Any, str, int], list[EncodedRow]] | None = None
-    """(fast tokenizer, what `text_of` returns, most tokens) → the windows of a text without targets; None: long rows are cut."""
+    """(fast tokenizer, what `text_of` returns, most tokens) → the windows of a text without targets, as they are read together for one answer; None: `windows` are blocks, each of which is read for itself, or long rows are cut."""
     check_rows: Callable[[Mapping[str, Mapping[str, NDArray[Any]]]], None] | None = None
     """Row columns by split → nothing. Raises DataError if the rows lack what the task's options ask for."""
     target_share: float = 1.0
