@@ -91,6 +91,7 @@ def test_what_is_no_token_of_a_row_is_padding_that_begins_anew(lengths):
         pytest.param([5, 3, 3], 3, id="short rows that do not fit together"),
         pytest.param([6, 3, 3], 2, id="short rows that fill a line"),
         pytest.param([3, 10, 4, 3, 6, 4], 3, id="rows in any order"),
+        pytest.param([4, 4, 4, 10, 6, 6, 6], 4, id="long rows first, as short ones fill what they leave"),
     ],
 )
 def test_lines_of_rows(lengths, lines):
