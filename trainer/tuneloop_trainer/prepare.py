@@ -109,6 +109,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         ]
         or None,
     )
+    result = _with_packing(config, result, shape=shape)
     if config.settings.preflight.rehearsal:
         with progress.part("rehearsing the training and the export", until=1.0):
             result = changed(result, rehearsal=_rehearsed(plans, result, model=model))
@@ -187,6 +188,19 @@ def _rehearsed(plans: list[_Plan], result: PrepareResult, *, model: PretrainedMo
         text = remembered(file, settings, planned, rehearse=run)
         done.append(text if len(plans) == 1 else f"{settings.method.type}: {text}")
     return "; ".join(done)
+
+
+def _with_packing(config: RunConfig, result: PrepareResult, *, shape: ModelShape | None) -> PrepareResult:
+    """Return the result with the answer whether rows are packed, and a note where the model cannot read them. Raises ConfigError if they must be packed, and cannot."""
+    if task_of(config.settings).packing is None or config.settings.data.packing == "never":
+        return result
+    from tuneloop_trainer.rehearsal.packing_check import check_packing  # noqa: PLC0415  (loads torch)
+
+    found = check_packing(config.settings, result, shape=shape, scratch=Path(config.paths.job_dir) / "packing.tmp")
+    if found.note is not None:
+        LOG.warning("data: %s", found.note)
+    notes = [*(result.notes or ()), *([found.note] if found.note else ())]
+    return changed(result, resolved=changed(result.resolved, packed=found.passes), notes=notes or None)
 
 
 def _forget_checkpoints(job: Path, *, run: str) -> None:

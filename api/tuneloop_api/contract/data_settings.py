@@ -106,6 +106,7 @@ class DataSettings(SettingsBlock):
     split: SplitSettings = SplitSettings()
     deduplicate: DeduplicateSettings = DeduplicateSettings()
     max_tokens: int | None = None
+    packing: Literal["auto", "always", "never"] = "auto"
     allow_missing_classes: bool = False
     """Validation and test may lack classes."""
     balance: BalanceSettings = BalanceSettings()

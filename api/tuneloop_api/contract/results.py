@@ -44,6 +44,8 @@ class Resolved(MessageModel):
     zero_stage: Annotated[int, Field(alias="stage")]
     attention: str | None = None
     """How the model computes attention: `sdpa` (fused), or `eager` where its class has no other. None: the model could not be traced."""
+    packed: bool | None = None
+    """Whether rows of a micro-batch share lines, a trial having shown that they do not see each other. None: of a release before packing."""
 
 
 class MemoryPlan(MessageModel):

@@ -162,6 +162,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"search": {"space": [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}]}, "checkpoint": {"resumeFrom": "pvc://models/jobs/old-1a2b3c4d"}}, "spec.search: Forbidden: cannot be combined with checkpoint.resumeFrom"),
     (FineTuneJob, {"training": {"layerwiseLrDecay": 0.9}}, "spec.training.layerwiseLrDecay: Forbidden: applies only to method.type: full or bitfit"),
     (FineTuneJob, {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}, "training": {"gradientCheckpointing": "always"}}, "spec.training.gradientCheckpointing: Forbidden: cannot be always with method.type: prefix"),
+    (FineTuneJob, {"data": {"train": [TRAIN], "packing": "always"}}, "spec.data.packing: Forbidden: can be always only for task: text-generation and fill-mask"),
     (FineTuneJob, {"training": {"maxSteps": 10, "warmupSteps": 11}}, "spec.training.warmupSteps: Invalid value: must be at most maxSteps, the length of the whole run"),
     (FineTuneJob, {"resources": {"processesPerNode": 2}}, "spec.resources.processesPerNode: Invalid value: must be at most gpusPerNode"),
     (FineTuneJob, {"output": {"mergeAdapter": False, "formats": ["safetensors", "onnx"]}}, "spec.output.formats: Forbidden: onnx and onnx-int8 need the whole model"),

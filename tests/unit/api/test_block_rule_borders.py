@@ -8,6 +8,7 @@ from rule_borders import COMPARED, READ, Given, wrong_fields
 
 from tuneloop_api.combinations.table import METHODS, PROMPTS
 from tuneloop_api.v1alpha1 import FineTuneJobSpec
+from tuneloop_api.v1alpha1.fine_tune_job.training_options import PACKED
 
 UNMERGED: dict[str, Given] = {method: {"output": {"mergeAdapter": False}} for method in PROMPTS}
 """What a method needs beside itself."""
@@ -73,6 +74,9 @@ SPECS: list[tuple[Given, list[str]]] = [
     ),
     ({"method": {"type": "prefix"}, "training": {"gradientCheckpointing": "never"}} | UNMERGED["prefix"], []),
     ({"training": {"gradientCheckpointing": "always"}}, []),
+    ({"data": {"train": [READ], "packing": "always"}}, ["data.packing"]),
+    *(({"data": {"train": [READ], "packing": packing}}, []) for packing in ("auto", "never")),
+    *(({"task": task, "data": {"train": [READ], "packing": "always"}}, []) for task in PACKED),
     ({"training": {"neftuneAlpha": 5}}, []),
     ({"scheduling": {"minNodes": 1}}, []),
     ({"scheduling": {"minNodes": 2}}, ["scheduling.minNodes"]),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuneloop_api.wire.canonical import digest_of
 from tuneloop_trainer.durable import file_sha256
+from tuneloop_trainer.tasks import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,7 @@ def dataset_digest(
             "steps": [[step.name, step.version, step.settings(settings)] for step in steps],
             "tokenizer": tokenizer_digest,
             "limit": limit,
+            **({"blocks": blocks.VERSION} if blocks.reads_in_blocks(settings) else {}),
             **({"groups": GROUPS_VERSION} if settings.data.split.group_by else {}),
         }
     )

@@ -126,5 +126,7 @@ def paired_language(test: Predictions, champion: NDArray[np.float32], _labels: S
 
 
 def _of_rows(predictions: Predictions, kept: NDArray[np.float32]) -> Floats:
-    """Return float64 [N, 4], what each row adds: loss, right targets, targets, bytes of the targets."""
-    return np.concatenate([kept, predictions.labels], axis=1).astype(np.float64)
+    """Return float64 [N, 4], what each row adds: loss, right targets, targets, bytes of the targets. A row that is read in blocks has a line for each."""
+    lines = np.concatenate([kept, predictions.labels], axis=1).astype(np.float64)
+    rows: Floats = np.add.reduceat(lines, predictions.offsets[:-1], axis=0)
+    return rows

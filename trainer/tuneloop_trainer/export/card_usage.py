@@ -120,4 +120,6 @@ def _bound(precision: Precision) -> str:
 def _long_texts(task: Task, *, limit: int) -> str:
     if task.windows is None:
         return f"A text longer than {limit} tokens is cut to that length, as in training."
+    if task.windows_of_text is None:
+        return f"The model reads at most {limit} tokens at once. Training read longer texts in blocks of so many; who uses the model divides or cuts them."
     return f"A context that is too long for {limit} tokens is read in windows of so many, as in training."

@@ -133,17 +133,19 @@ def check_parity(
 def _tokens(tokenizer: Any, expected: Sample, *, start: int) -> list[list[int]]:
     """Return the tokens that the published tokenizer makes of a batch of rows from `start` on, cut or in windows."""
     task, rows = expected.task, expected.rows[start : start + BATCH]
+    most, texts = tokenizer.model_max_length, [task.text_of(row) for row in rows]
+    if task.windows is not None:
+        if task.windows_of_text is not None:
+            windows = [task.windows_of_text(tokenizer, text, most) for text in texts]
+        else:
+            windows = [task.windows(row, most) for row in task.encode(tokenizer, rows, {})]
+        places = expected.split.row_column(WINDOW)[expected.chosen[start : start + BATCH]].tolist()
+        return [of_row[place].input_ids.tolist() for of_row, place in zip(windows, places, strict=True)]
     if not task.reads_text_alone:
         wrapped = wrap(tokenizer, vocabulary=len(tokenizer))
-        encoded = task.encode(tokenizer, rows, {})
-        return [wrapped.cut(row, tokenizer.model_max_length).input_ids.tolist() for row in encoded]
-    texts = [task.text_of(row) for row in rows]
-    if task.windows_of_text is None:
-        found: list[list[int]] = tokenizer(texts, truncation=True)["input_ids"]
-        return found
-    places = expected.split.row_column(WINDOW)[expected.chosen[start : start + BATCH]].tolist()
-    windows = [task.windows_of_text(tokenizer, text, tokenizer.model_max_length) for text in texts]
-    return [of_text[place].input_ids.tolist() for of_text, place in zip(windows, places, strict=True)]
+        return [wrapped.cut(row, most).input_ids.tolist() for row in task.encode(tokenizer, rows, {})]
+    found: list[list[int]] = tokenizer(texts, truncation=True)["input_ids"]
+    return found
 
 
 def check_labels(folder: Path, labels: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.depth import rate_factors
 from tuneloop_trainer.models.embedding_noise import add_embedding_noise
 from tuneloop_trainer.models.gradient_checkpointing import checkpoint_gradients
+from tuneloop_trainer.models.packed_inputs import read_packed_batches
 from tuneloop_trainer.models.targets import shift_targets
 
 if TYPE_CHECKING:
@@ -28,4 +29,6 @@ def build_for_training(model: Any, settings: Settings, *, task: Task, seed: int)
     shift_targets(built)
     add_embedding_noise(built, training.neftune_alpha)
     checkpoint_gradients(built, training.gradient_checkpointing)
+    if task.packing is not None:
+        read_packed_batches(built, task.packing)
     return built, factors

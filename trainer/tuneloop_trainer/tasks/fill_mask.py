@@ -1,6 +1,6 @@
 """Fill-mask: the model predicts tokens that it cannot see, from the text around them. So it goes on learning a language from texts without labels.
 
-Every row is a text, cut to `maxTokens`; its targets are some of its tokens (`masking`). Other ones are drawn for each epoch of training, and fixed ones for all
+Every row is a text, or a block of a text longer than `maxTokens`; its targets are some of its tokens (`masking`). Other ones are drawn for each epoch of training, and fixed ones for all
 measurements, so that the model before training, the model after it and the baseline predict the same.
 
 Shapes: B = rows of a batch, T = tokens of a row (of the longest row in a batch), V = tokens of the vocabulary.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuneloop_api.features.fill_mask import FILL_MASK_FEATURES
-from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split
+from tuneloop_trainer.dataset.shards import IGNORED, LABELS, WINDOW, open_split
 from tuneloop_trainer.errors import ConfigError, ModelAccessError
 from tuneloop_trainer.evaluation.language_model import (
     SUMS,
@@ -25,6 +25,7 @@ from tuneloop_trainer.evaluation.language_model import (
     sums_as_kept,
 )
 from tuneloop_trainer.evaluation.masked_language import evaluate_masked, masked_metrics, unigram_sums
+from tuneloop_trainer.tasks.blocks import blocks_of
 from tuneloop_trainer.tasks.language_model import (
     BYTES,
     bytes_of_tokens,
@@ -106,8 +107,19 @@ def _with_targets(row: EncodedRow, row_id: int, *, probability: float = 0.15) ->
     targets = targets_of(int((units != NO_UNIT).sum()), probability)
     labels = np.full(len(row.input_ids), IGNORED, dtype=np.int32)
     if targets:
-        labels = draw_masks(units, targets=targets, draw=FIXED, row=row_id).labels(row.input_ids)
+        block = int(row.row_columns.get(WINDOW, 0))
+        labels = draw_masks(units, targets=targets, draw=FIXED, row=row_id, block=block).labels(row.input_ids)
     return replace(row, token_columns={**row.token_columns, LABELS: labels})
+
+
+def _blocks(row: EncodedRow, most: int) -> list[EncodedRow]:
+    """Return the blocks of a text, each within the special tokens that the tokenizer puts around texts: such a token is of no unit, and has no bytes."""
+    units, sizes = row.token_columns[UNITS], row.token_columns[BYTES]
+    inside = np.flatnonzero((units != NO_UNIT) | (sizes > 0))
+    if not len(inside):
+        return []
+    leading, trailing = int(inside[0]), len(units) - 1 - int(inside[-1])
+    return blocks_of(row, most, has_target=units != NO_UNIT, leading=leading, trailing=trailing)
 
 
 def _with_options(task: Task, settings: Settings) -> Task:
@@ -125,10 +137,15 @@ def _collate(split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int, *, dra
     assert tokenizer is not None  # of an opened split
     assert tokenizer.mask_token_id is not None  # `_encode` has refused such a tokenizer
     inputs, labels, others = {}, {}, tokenizer.plain_ids
+    blocks = split.row_columns.get(WINDOW)
     for row in rows.tolist():
         ids = split.tokens(row)
         masks = draw_masks(
-            split.token_column(UNITS, row), targets=int(split.targets[row]), draw=draw, row=int(split.rows[row])
+            split.token_column(UNITS, row),
+            targets=int(split.targets[row]),
+            draw=draw,
+            row=int(split.rows[row]),
+            block=0 if blocks is None else int(blocks[row]),
         )
         labels[row] = masks.labels(ids)
         inputs[row] = masks.inputs(ids, mask_token=tokenizer.mask_token_id, others=others)
@@ -190,8 +207,10 @@ FILL_MASK = Task(
     with_options=_with_options,
     with_all_tokens=None,
     with_targets=_with_targets,
+    windows=_blocks,
     collate=_collate,
     collate_for_training=_collate_for_training,
+    packing="bidirectional",
     target_labels=targets_and_bytes,
     loss_sum=token_loss_sum,
     target_values=sums_of_rows,

@@ -70,9 +70,9 @@ class Masks:
         return inputs
 
 
-def draw_masks(units: NDArray[np.int32], *, targets: int, draw: Sequence[int], row: int) -> Masks:
-    """Return the masks of a row. units: number of each token's unit, [T], or NO_UNIT. targets: M, at most as many as there are tokens of a unit. row: its id."""
-    generator = np.random.default_rng([*draw, row])
+def draw_masks(units: NDArray[np.int32], *, targets: int, draw: Sequence[int], row: int, block: int = 0) -> Masks:
+    """Return the masks of a row. units: number of each token's unit, [T], or NO_UNIT. targets: M, at most as many as there are tokens of a unit. row: its id. block: of a long text, from 0."""
+    generator = np.random.default_rng([*draw, row, *([block] if block else [])])
     places = np.flatnonzero(units != NO_UNIT)
     _, unit_of_place, sizes = np.unique(units[places], return_inverse=True, return_counts=True)
     turn_of_unit = generator.permutation(len(sizes))

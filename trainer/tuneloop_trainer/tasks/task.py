@@ -15,7 +15,7 @@ Shapes: N = rows, B = rows of a micro-batch, T = tokens of a row (of the longest
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tuneloop_trainer.errors import ConfigError
 
@@ -190,7 +190,7 @@ class Task:
     windows: Callable[[EncodedRow, int], list[EncodedRow]] | None = None
     """(whole row, most tokens) → the windows in which a long row is read, none if it cannot be read; None: long rows are cut. Windows have the row column `WINDOW`."""
     windows_of_text: Callable[[Any, str, int], list[EncodedRow]] | None = None
-    """(fast tokenizer, what `text_of` returns, most tokens) → the windows of a text without targets; None: long rows are cut."""
+    """(fast tokenizer, what `text_of` returns, most tokens) → the windows of a text without targets, as they are read together for one answer; None: `windows` are blocks, each of which is read for itself, or long rows are cut."""
     check_rows: Callable[[Mapping[str, Mapping[str, NDArray[Any]]]], None] | None = None
     """Row columns by split → nothing. Raises DataError if the rows lack what the task's options ask for."""
     target_share: float = 1.0
@@ -199,6 +199,8 @@ class Task:
     """(split, rows, pad token id) → the batch."""
     collate_for_training: CollateForTraining | None = None
     """The same for a batch of training, if other targets of a row are drawn for each epoch; a row has as many of them in all. None: `collate`."""
+    packing: Literal["causal", "bidirectional"] | None = None
+    """How tokens of a row see each other where rows are packed into lines (`tasks.packing`); labels are [B, T] then. None: rows are not packed."""
     target_labels: Callable[[TokenizedSplit], NDArray[Any]]
     """Split → class ids of all its targets, [M], or 0 and 1 for each label, [M, C], or numbers, float64 [M]; or what the sums of each row are of, [N, …]."""
 

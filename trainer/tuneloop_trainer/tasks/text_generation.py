@@ -28,6 +28,7 @@ from tuneloop_trainer.evaluation.language_model import (
     sums_as_kept,
 )
 from tuneloop_trainer.evaluation.n_gram import NGramModel, Targets
+from tuneloop_trainer.tasks.blocks import blocks_of, reads_in_blocks
 from tuneloop_trainer.tasks.conversation import TemplateFailsError, conversation_of, question_of
 from tuneloop_trainer.tasks.language_model import (
     BYTES,
@@ -171,8 +172,13 @@ def _collate(split: TokenizedSplit, rows: NDArray[np.int64], pad_id: int) -> Bat
 
 
 def _with_options(task: Task, settings: Settings) -> Task:
-    """Return the task with `taskOptions.lossOn`."""
-    return replace(task, encode=partial(_encode, is_all=settings.task_options.loss_on == "all"))
+    """Return the task with `taskOptions.lossOn`; texts alone are read in blocks."""
+    encode = partial(_encode, is_all=settings.task_options.loss_on == "all")
+    return replace(task, encode=encode, windows=_blocks if reads_in_blocks(settings) else None)
+
+
+def _blocks(row: EncodedRow, most: int) -> list[EncodedRow]:
+    return blocks_of(row, most, has_target=row.token_columns[LABELS] != IGNORED)
 
 
 def _fit_baselines(dataset: Path, *, seed: int, beat: Callable[[float], None]) -> list[Baseline]:
@@ -247,6 +253,7 @@ TEXT_GENERATION = Task(
     with_options=_with_options,
     with_all_tokens=None,
     collate=_collate,
+    packing="causal",
     target_labels=targets_and_bytes,
     has_new_head=False,
     prompt_of=prompt_of,

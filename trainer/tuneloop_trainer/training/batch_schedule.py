@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuneloop_trainer.tasks.packing import lay_out
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -84,9 +86,13 @@ class Share:
 class BatchSchedule:
     """The whole run: which rows each step t trains, over as many epochs as it takes."""
 
-    def __init__(self, lengths: Int64s, *, seed: int, global_batch: int, micro_batch: int) -> None:
+    def __init__(
+        self, lengths: Int64s, *, seed: int, global_batch: int, micro_batch: int, packed: bool = False
+    ) -> None:
         self.lengths = lengths
         """[N] tokens of each row, or [N, S] tokens of each row in each of its sequences."""
+        self._packed = packed
+        """The rows of a micro-batch are packed; these are the same rows either way."""
         self.steps_per_epoch = -(-len(lengths) // global_batch)
         self._planned = functools.lru_cache(maxsize=1)(
             functools.partial(plan_epoch, lengths, seed=seed, global_batch=global_batch, micro_batch=micro_batch)
@@ -104,11 +110,14 @@ class BatchSchedule:
     def tokens_by_rank(self, step: int, world_size: int) -> list[int]:
         """Count by rank the tokens of step t that it computes, with padding, dummies aside."""
         micro_batches = self.micro_batches(step)
-        return [count_tokens(micro_batches[rank::world_size], self.lengths).computed for rank in range(world_size)]
+        return [
+            count_tokens(micro_batches[rank::world_size], self.lengths, packed=self._packed).computed
+            for rank in range(world_size)
+        ]
 
     def tokens(self, step: int) -> Tokens:
         """Count the tokens of step t, over all ranks."""
-        return count_tokens(self.micro_batches(step), self.lengths)
+        return count_tokens(self.micro_batches(step), self.lengths, packed=self._packed)
 
 
 def plan_epoch(lengths: Int64s, *, epoch: int, seed: int, global_batch: int, micro_batch: int) -> EpochPlan:
@@ -145,12 +154,18 @@ def random_seed(seed: int, *, step: int, micro_batch: int) -> int:
     return int(np.random.SeedSequence([seed, _RANDOM, step, micro_batch]).generate_state(1, np.uint64)[0])
 
 
-def count_tokens(micro_batches: Sequence[Int64s], lengths: Int64s) -> Tokens:
-    """Count the tokens of some micro-batches."""
+def count_tokens(micro_batches: Sequence[Int64s], lengths: Int64s, *, packed: bool = False) -> Tokens:
+    """Count the tokens of some micro-batches. packed: their rows are packed into lines; each row has one sequence then."""
     return Tokens(
         real=sum(int(lengths[rows].sum()) for rows in micro_batches),
-        computed=sum(int(lengths[rows].max(axis=0).sum()) * len(rows) for rows in micro_batches),
+        computed=sum(
+            _lines(lengths[rows], packed=packed) * int(lengths[rows].max(axis=0).sum()) for rows in micro_batches
+        ),
     )
+
+
+def _lines(lengths: Int64s, *, packed: bool) -> int:
+    return lay_out(lengths.reshape(-1)).lines if packed else len(lengths)
 
 
 def _by_length(rows: Int64s, lengths: Int64s) -> Int64s:

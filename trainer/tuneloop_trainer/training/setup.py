@@ -78,6 +78,7 @@ def build(config: RunConfig, prepared: PrepareResult) -> TrainingRun:
             seed=training.seed,
             global_batch=resolved.global_batch_size,
             micro_batch=resolved.micro_batch_size,
+            packed=bool(resolved.packed),
         ),
         schedule=Schedule(
             scheduler=training.scheduler,

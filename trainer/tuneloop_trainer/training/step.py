@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tuneloop_trainer.tasks.packing import pack
 from tuneloop_trainer.training.batch_schedule import random_seed, shares
 from tuneloop_trainer.training.loss_spikes import check_finite
 from tuneloop_trainer.training.lr_schedule import learning_rate
@@ -111,8 +112,10 @@ def make_step(
 def _batch(run: TrainingRun, rows: NDArray[np.int64], *, step: int) -> Batch:
     split, collate = run.splits["train"], run.task.collate_for_training
     if collate is None:
-        return run.task.collate(split, rows, run.pad_id)
-    return collate(split, rows, run.pad_id, seed=run.training.seed, epoch=run.batch_schedule.epoch(step))
+        batch = run.task.collate(split, rows, run.pad_id)
+    else:
+        batch = collate(split, rows, run.pad_id, seed=run.training.seed, epoch=run.batch_schedule.epoch(step))
+    return pack(batch, split.lengths[rows], pad_id=run.pad_id) if run.resolved.packed else batch
 
 
 def _forward(run: TrainingRun, batch: Batch, *, seed: int) -> Tensor:

@@ -254,6 +254,9 @@ class Data(SpecModel):
     max_tokens: Annotated[int, Field(ge=8, le=1048576)] | None = None
     """Number of tokens that a text is cut to, 8 to 1048576; more than the model can read fails the job. Default: the 99.5th percentile of the training texts, at most what
     the model can read; it is shown in `status.resolved`. For example `256`."""
+    packing: Literal["auto", "always", "never"] | None = None
+    """Whether short rows of a micro-batch share a line: `auto` if a trial shows that the model keeps them apart; `always` fails the job if it does not, and is only for `task: text-generation` and
+    `fill-mask`. Default: `auto`."""
     allow_missing_classes: bool | None = None
     """Whether validation and test may have no row of a class. Nothing is measured of such a class, and the best checkpoint may be one that does not know it; the training split
     has rows of every class in any case. Default: false, the job fails and names the class."""

@@ -18,8 +18,16 @@ BALANCED = ("text-classification", "text-classification/multi-label", "token-cla
 """Tasks whose loss takes class weights and `focalGamma`, by `FineTuneJobSpec.task_id`."""
 
 
+PACKED = ("text-generation", "fill-mask")
+"""Tasks whose rows may be packed."""
+
+
 class SpecOfTraining(Protocol):
     """What the rules read of a FineTuneJobSpec, which lies above this file."""
+
+    @property
+    def task(self) -> str:
+        """Hugging Face task id."""
 
     @property
     def task_id(self) -> str:
@@ -74,6 +82,13 @@ def training_option_rules() -> tuple[Rule, ...]:
             message="cannot be always with method.type: prefix, which hands keys and values to the layers in a cache that is written once; leave it out",
             cel=f"!has(self.training) || self.training.?gradientCheckpointing.orValue('never') == 'never' || {_METHOD} != 'prefix'",
             holds=lambda spec: not _recomputes(spec.training) or _method(spec) != "prefix",
+        ),
+        Rule(
+            field="data.packing",
+            reason="FieldValueForbidden",
+            message="can be always only for task: text-generation and fill-mask: other tasks have a row in each line; leave it out",
+            cel=f"self.data.?packing.orValue('auto') != 'always' || self.task in {list(PACKED)}",
+            holds=lambda spec: spec.data.packing != "always" or spec.task in PACKED,
         ),
     )
 

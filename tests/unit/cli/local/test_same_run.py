@@ -37,7 +37,7 @@ TRAINS = """
     data.validation.labelRule.dropWithin
     data.test.uri data.test.split data.test.limit data.test.cutoff data.test.window data.test.columns.text data.test.columns.label data.test.columns.tokens data.test.columns.tags
     data.test.labelRule.above data.test.labelRule.names data.test.labelRule.dropWithin
-    data.format data.validate.maxBadFraction data.validate.samples data.maxTokens
+    data.format data.validate.maxBadFraction data.validate.samples data.maxTokens data.packing
     data.split.validation data.split.test data.split.method data.split.stratify data.split.groupBy data.split.seed
     data.deduplicate.exact data.deduplicate.acrossSplits data.allowMissingClasses data.balance.classWeights data.balance.focalGamma
     method.type method.rank method.alpha method.dropout method.targetModules method.useDora method.useRslora method.virtualTokens method.freeze

@@ -136,6 +136,26 @@ def test_padding_is_counted():
     assert tokens.padding_fraction == pytest.approx(2 / 13)
 
 
+def test_tokens_of_packed_micro_batches_are_those_of_their_lines():
+    lengths = np.array([6, 3, 3, 5, 2])
+    micro_batches = [np.array([0, 1, 2]), np.array([3, 4])]
+    tokens = count_tokens(micro_batches, lengths[:, None], packed=True)
+    assert (tokens.real, tokens.computed) == (19, 2 * 6 + 2 * 5)
+    assert count_tokens(micro_batches, lengths[:, None]).computed == 3 * 6 + 2 * 5
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_packing_changes_no_row_of_a_step(packed):
+    lengths = lengths_of(100)[:, None]
+    batch_schedule = BatchSchedule(lengths, seed=1, global_batch=8, micro_batch=4, packed=packed)
+    plain = plan_epoch(lengths, epoch=0, seed=1, global_batch=8, micro_batch=4)
+    for step in range(plain.steps):
+        found = [rows.tolist() for rows in batch_schedule.micro_batches(step)]
+        assert found == [rows.tolist() for rows in plain.micro_batches(step)]
+    tokens = batch_schedule.tokens(0)
+    assert sum(batch_schedule.tokens_by_rank(0, 2)) == tokens.computed
+
+
 def test_random_seeds_differ_in_the_bits_that_torch_uses():
     seeds = {
         random_seed(seed, step=step, micro_batch=g) & 0xFFFFFFFF
