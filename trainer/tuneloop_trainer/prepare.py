@@ -109,7 +109,7 @@ def prepare(config: RunConfig, reporter: Reporter) -> PrepareResult:
         ]
         or None,
     )
-    result = _with_packing(config, result, shape=shape)
+    result = _with_packing(config, result, shape=largest.shape)
     if config.settings.preflight.rehearsal:
         with progress.part("rehearsing the training and the export", until=1.0):
             result = changed(result, rehearsal=_rehearsed(plans, result, model=model))
