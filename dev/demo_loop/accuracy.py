@@ -5,6 +5,7 @@ The effective number is the number of rows divided by the design effect of the c
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,14 @@ def accuracy_of(right: Sequence[bool], parents: Sequence[str]) -> Accuracy:
     share = float(answers.mean())
     low, high = wilson(share, len(answers) / design_effect(answers, parents))
     return Accuracy(value=share, low=low, high=high, rows=len(answers), clusters=len(set(parents)))
+
+
+def gain(before: Accuracy, after: Accuracy) -> tuple[float, float, float]:
+    """Return after less before with its 95 % limits, from the limits of the two (Newcombe's method 10, Statistics in Medicine 17 (1998) 873-890)."""
+    value = after.value - before.value
+    below = math.hypot(after.value - after.low, before.high - before.value)
+    above = math.hypot(after.high - after.value, before.value - before.low)
+    return value, value - below, value + above
 
 
 def design_effect(answers: np.ndarray, parents: Sequence[str]) -> float:

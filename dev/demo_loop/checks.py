@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from demo_loop.windows import AFTER, WORST, period_of, requests_of
+from demo_loop.accuracy import gain
+from demo_loop.windows import AFTER, DURING, period_of, requests_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,11 +37,12 @@ def checks(
         name="the new model is better than the one that served", holds=verdict == "Better", found=f"verdict: {verdict}"
     )
     yield Check(name="the new model was promoted", holds=outcome == "Promoted", found=f"outcome: {outcome}")
-    worst, after = period_of(events, WORST), period_of(events, AFTER)
+    drift, after = period_of(events, DURING), period_of(events, AFTER)
+    gained = None if drift is None or after is None else gain(drift, after)
     yield Check(
-        name="accuracy is back, beyond both intervals",
-        holds=worst is not None and after is not None and after.low > worst.high,
-        found=f"{described(worst)} at worst, {described(after)} after",
+        name="accuracy rose again, beyond doubt",
+        holds=gained is not None and gained[1] > 0,
+        found=f"{described(drift)} in the drift, {described(after)} after" + _points(gained),
     )
     requests = requests_of(events)
     failed = sum(request.prediction is None for request in requests)
@@ -54,3 +56,10 @@ def described(accuracy: Accuracy | None) -> str:
     if accuracy is None:
         return "none"
     return f"{accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}, n = {accuracy.rows:,})"
+
+
+def _points(gained: tuple[float, float, float] | None) -> str:
+    if gained is None:
+        return ""
+    value, low, high = (100 * number for number in gained)
+    return f": {value:+.1f} points ({low:+.1f} to {high:+.1f})"
