@@ -19,7 +19,7 @@ from tuneloop_trainer.report import Reporter
 MOST = 24
 TEXTS = [{"text": f"{number} " + "snow is white and coal is black. " * (1 + number % 5)} for number in range(40)]
 MODELS = {
-    "text-generation": lambda folder: tiny_decoder(folder),
+    "text-generation": tiny_decoder,
     "fill-mask": lambda folder: save_masked(folder, "roberta", max_tokens=MOST),
 }
 

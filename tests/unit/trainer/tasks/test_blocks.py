@@ -57,7 +57,9 @@ def test_each_token_of_a_text_is_written_once(length, most):
 def test_each_word_of_a_text_may_be_masked_once_within_special_tokens(ids, most):
     found = blocks("fill-mask", masked_text(ids), most)
     inside = [block.input_ids[1:-1].tolist() for block in found]
-    assert [token for text in inside for token in text if token != UNKNOWN] == [token for token in ids if token != UNKNOWN]
+    assert [token for text in inside for token in text if token != UNKNOWN] == [
+        token for token in ids if token != UNKNOWN
+    ]
     assert {(int(block.input_ids[0]), int(block.input_ids[-1])) for block in found} <= {(CLS, SEP)}
     assert all(len(block.input_ids) <= most for block in found)
     assert all((block.token_columns[UNITS] != NO_UNIT).any() for block in found)
