@@ -152,8 +152,11 @@ def test_packing_changes_no_row_of_a_step(packed):
     for step in range(plain.steps):
         found = [rows.tolist() for rows in batch_schedule.micro_batches(step)]
         assert found == [rows.tolist() for rows in plain.micro_batches(step)]
-    tokens = batch_schedule.tokens(0)
-    assert sum(batch_schedule.tokens_by_rank(0, 2)) == tokens.computed
+
+
+def test_a_packed_run_counts_the_tokens_of_lines_by_step_and_by_rank():
+    batch_schedule = BatchSchedule(np.array([[6], [3], [3], [6]]), seed=1, global_batch=4, micro_batch=4, packed=True)
+    assert (batch_schedule.tokens(0).computed, batch_schedule.tokens_by_rank(0, 2)) == (18, [18, 0])
 
 
 def test_random_seeds_differ_in_the_bits_that_torch_uses():

@@ -54,6 +54,21 @@ def test_metrics_are_means_over_all_targets_and_not_over_rows():
     }
 
 
+def test_intervals_are_over_texts_and_not_over_the_blocks_in_which_they_are_read():
+    """Blocks of a text are alike: as many rows, they would make an interval narrower than it is."""
+    texts = drawn(3, rows=40)
+    in_blocks = Predictions(
+        values=np.repeat(texts.values, 4, axis=0),
+        labels=np.repeat(texts.labels, 4, axis=0),
+        rows=texts.rows,
+        offsets=np.arange(41) * 4,
+    )
+    found = language_score(in_blocks, in_blocks.values, [], BOOTSTRAP)
+    expected = language_score(texts, texts.values, [], BOOTSTRAP)
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert paired_language(in_blocks, in_blocks.values, [])[0].challenger.shape == (40, 4)
+
+
 @given(st.integers(0, 50), st.integers(1, 60))
 def test_metrics_do_not_depend_on_how_targets_are_divided_into_rows(seed, rows):
     made = drawn(seed, rows)

@@ -117,3 +117,10 @@ def test_every_token_is_as_likely_to_be_a_target():
 )  # fmt: skip
 def test_the_number_of_targets_is_the_part_of_the_tokens_rounded_and_at_least_one(maskable, probability, targets):
     assert targets_of(maskable, probability) == targets
+
+
+def test_blocks_of_a_text_have_masks_of_their_own_and_the_first_those_of_the_text():
+    units = np.arange(200, dtype=np.int32)
+    masks = [draw_masks(units, targets=20, draw=FIXED, row=7, block=block).masked.tolist() for block in range(3)]
+    assert masks[0] == draw_masks(units, targets=20, draw=FIXED, row=7).masked.tolist()
+    assert len(set(map(tuple, masks))) == 3
