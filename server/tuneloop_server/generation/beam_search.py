@@ -63,7 +63,6 @@ class BeamSearch:
         self._whole = [Hypothesis()] * count
         self._whole_scores = np.full(count, _NEVER)
         self._is_whole = np.zeros(count, dtype=bool)
-        self._may_improve = True
         self.origins = [0] * count
         """Of each beam: the row that it goes on from."""
         self.is_over = False
@@ -95,9 +94,8 @@ class BeamSearch:
         ended = np.array([length >= self._most or token in self._ends for token in tokens.tolist()])
         self._go_on(grown, sums[places], ended, origins=origins if len(logits) > 1 else np.zeros_like(origins))
         self._collect(grown, sums[places], ended, length=length)
-        self._may_improve &= self._can_improve(length)
         is_full = self._beams.early_stopping is True and bool(self._is_whole.all())
-        self.is_over = not self._may_improve or is_full or bool(ended.all())
+        self.is_over = not self._can_improve(length) or is_full or bool(ended.all())
 
     def _go_on(
         self, grown: Sequence[Hypothesis], sums: Floats, ended: NDArray[np.bool_], *, origins: NDArray[np.intp]
@@ -112,8 +110,6 @@ class BeamSearch:
         """Keep the best whole answers, of those that were whole already and of those that have ended now."""
         count = ended & self._is_of_the_best
         scores = sums / np.float32(length**self._beams.length_penalty)
-        if (self._beams.early_stopping is True and self._is_whole.all()) or not self._may_improve:
-            scores = scores + _NEVER
         scores = scores + (~count).astype(np.float32) * _NEVER
         all_scores, are_whole = np.concatenate([self._whole_scores, scores]), np.concatenate([self._is_whole, count])
         chosen = _largest(all_scores, self._beams.count)

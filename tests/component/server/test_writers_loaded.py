@@ -26,6 +26,10 @@ MOST = 14
 SOURCES = [
     np.random.default_rng(seed).integers(4, VOCABULARY, size).tolist() for seed, size in enumerate((9, 2, 5, 14, 3))
 ]
+SOURCES_OF_SEARCHES = [
+    np.random.default_rng(100 + seed).integers(4, VOCABULARY, size).tolist()
+    for seed, size in enumerate((9, 2, 5, 14, 3, 7, 11, 4, 6, 12))
+]
 
 
 def answer_to(model, source, *, most=MOST, beams: Beams | None = None, repetition_penalty: float = 1.0, **rules):
@@ -81,7 +85,9 @@ RULES = [
     pytest.param({"min_length": 8}, id="at least seven tokens"),
     pytest.param({"min_new_tokens": 5, "bad_words_ids": [[7], [8, 9], [PAD]]}, id="words that are not allowed"),
     pytest.param({"forced_bos_token_id": 5, "forced_eos_token_id": END}, id="a first and a last token that are given"),
-    pytest.param({"suppress_tokens": [4, 6], "begin_suppress_tokens": [END, 9]}, id="tokens that are not written"),
+    pytest.param(
+        {"suppress_tokens": [4, 6], "begin_suppress_tokens": list(range(4, 40))}, id="tokens that are not written"
+    ),
     pytest.param({"repetition_penalty": 1.7}, id="tokens that were there are less probable"),
 ]
 SEARCHES = [
@@ -169,3 +175,18 @@ def test_memory_cuts_the_answer_and_refuses_a_model_whose_sources_fill_it(tmp_pa
     monkeypatch.setattr(free, lambda: 2 * MOST_READ * bytes_per_token)
     with pytest.raises(CannotServe, match="keys and values of a text of 16 tokens, 256 bytes each, do not fit"):
         load_generator(configuration(tmp_path), manifest, TEXT2TEXT_GENERATION)
+
+
+@pytest.mark.parametrize("beams", SEARCHES[1:])
+@pytest.mark.parametrize("bias", [1.5, 2.5, 4.0])
+def test_searches_whose_answers_end_early_end_where_plain_transformers_ends(bias, beams):
+    """bias: of the logit of the end. With little all answers are long, with much the first pass has whole ones."""
+    model = writing_model("bart")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.8)
+    model.final_logits_bias[0, END] = bias
+    search = {"num_beams": beams.count, "length_penalty": beams.length_penalty, "early_stopping": beams.early_stopping}
+    expected = [written(model, source, max_new_tokens=MOST, **search) for source in SOURCES_OF_SEARCHES]
+    found = grown(model, [(answer_to(model, source, beams=beams), 0) for source in SOURCES_OF_SEARCHES])
+    assert found == expected

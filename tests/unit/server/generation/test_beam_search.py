@@ -72,6 +72,14 @@ def test_the_greedy_way_may_miss_what_two_beams_find():
     assert search_of(table, Beams(count=2, length_penalty=0.0)).best.tokens == (3, END)
 
 
+@pytest.mark.parametrize(("early_stopping", "expected"), [(True, (2, END)), (False, (2, 2, END))])
+def test_a_search_may_end_with_as_many_whole_answers_as_beams(early_stopping, expected):
+    after_two = [0.05, 0.6, 0.3, 0.05]
+    table = np.log(np.array([[0.01, 0.4, 0.34, 0.25], [0.25] * 4, after_two, [0.25] * 4], dtype=np.float32))
+    beams = Beams(count=2, length_penalty=2.0, early_stopping=early_stopping)
+    assert search_of(table, beams).best.tokens == expected
+
+
 def test_scores_may_be_changed_and_the_logprobs_stay_the_models():
     table = np.zeros((VOCABULARY, VOCABULARY), dtype=np.float32)
     only_three = np.array([-np.inf, -np.inf, -np.inf, 0], dtype=np.float32)
