@@ -159,7 +159,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"search": {"space": 2 * [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}]}}, "spec.search.space: Invalid value: names a path twice"),
     (FineTuneJob, {"search": {"space": [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}], "sampler": "grid"}}, "spec.search.sampler: Invalid value: grid needs a finite number of values"),
     (FineTuneJob, {"search": {"space": [{"path": "method.type", "type": "categorical", "values": ["full", "lora"]}], "sampler": "grid", "trials": 2}}, "spec.search.trials: Forbidden: applies only to sampler: tpe or random"),
-    (FineTuneJob, {"search": {"space": [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}]}, "checkpoint": {"resumeFrom": "pvc://models/jobs/old-1a2b3c4d"}}, "spec.search: Forbidden: cannot be combined with checkpoint.resumeFrom"),
+    (FineTuneJob, {"search": {"space": [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-3}]}, "checkpoint": {"resumeFrom": "pvc://models/jobs/old-1a2b3c4d"}}, "spec.search: Forbidden: cannot be combined with checkpoint.resumeFrom, which holds the state of a single training"),
     (FineTuneJob, {"training": {"layerwiseLrDecay": 0.9}}, "spec.training.layerwiseLrDecay: Forbidden: applies only to method.type: full or bitfit"),
     (FineTuneJob, {"method": {"type": "prefix"}, "output": {"mergeAdapter": False}, "training": {"gradientCheckpointing": "always"}}, "spec.training.gradientCheckpointing: Forbidden: cannot be always with method.type: prefix"),
     (FineTuneJob, {"data": {"train": [TRAIN], "packing": "always"}}, "spec.data.packing: Forbidden: can be always only for task: text-generation and fill-mask"),

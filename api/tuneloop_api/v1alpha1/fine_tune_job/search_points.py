@@ -64,7 +64,7 @@ def _refused_metric(wire: dict[str, Any], metric: str | None) -> Iterator[Refuse
 def _refused(wire: dict[str, Any], dimensions: tuple[Dimension, ...]) -> Iterator[RefusedValue]:
     """Yield the first combination of values of these dimensions that the spec refuses."""
     for values in product(*(dimension.extremes for dimension in dimensions)):
-        point: dict[str, Any] = dict(zip((dimension.path for dimension in dimensions), values, strict=True))
+        point: dict[str, Any] = {found.path: value for found, value in zip(dimensions, values, strict=True)}
         method = point.get(_TYPE) or value_at(wire, _TYPE) or "lora"
         is_whole = all(applies(path, str(method)) for path in point)
         if is_whole and (reason := _reason(wire, point)) is not None:

@@ -93,6 +93,7 @@ LEAVES = {
     if not any(name == block or name.startswith(f"{block}.") for block in OF_PODS)
 }
 BESIDE = {
+    "search": {"space": [{"path": "training.learningRate", "type": "log-float", "low": 1e-5, "high": 1e-2}]},
     "labelRule": {"above": 5.0, "names": ["low", "high"]},
     "data.split.stratify": {"method": "random"},
     "method.freeze": {"type": "full"},
@@ -102,7 +103,15 @@ BESIDE = {
     "scheduling.shrinkAfter": {"minNodes": 1},
 }
 """The block around a field, by the name of the block or the field, where the smallest block is none that the field may stand in."""
-VALUES = {"names": [["low", "high"], ["bad", "good"]], "above": [5.0, 6.0], "dropWithin": [0.5, 1.0]}
+VALUES = {
+    "low": [1e-6, 1e-5],
+    "high": [1e-2, 1e-1],
+    "values": [["full"], ["lora"]],
+    "numbers": [[1e-4], [1e-3]],
+    "names": [["low", "high"], ["bad", "good"]],
+    "above": [5.0, 6.0],
+    "dropWithin": [0.5, 1.0],
+}
 ONE_VALUE = {"failurePolicy.rules.class"}
 
 
@@ -154,6 +163,9 @@ def _make_valid(spec, inner, field):
         for name in blocks[:-1]:
             around = around[name][0] if isinstance(around[name], list) else around[name]
         around["uri"] = "s3://bucket/rows.csv"
+    if blocks[:1] == ["search"] and last in ("values", "numbers"):
+        inner.clear()
+        inner |= {"path": "method.type" if last == "values" else "training.learningRate", "type": "categorical"}
     if last in ("cutoff", "window"):
         inner["uri"] = "feedback://reviews"
 
@@ -215,6 +227,7 @@ def test_a_field_on_which_training_depends_begins_another_run_and_is_named(field
         field.replace("data.train.", "data.train[0].")
         .replace("data.validation.", "data.validation[0].")
         .replace("data.test.", "data.test[0].")
+        .replace("search.space.", "search.space[0].")
     )
     assert any(change.startswith((f"{field}: ", f"{block}: ", f"{block}[")) for change in changes), changes
 
