@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from tuneloop_server.answers.answer_format import Choice
     from tuneloop_server.answers.generated import Ending
 
-_ROUNDING = 1e-9
-"""So that a similarity of 0.15 is in the bin of 0.15."""
-
 
 class Similarities:
     """Pairs by how alike both texts are."""
@@ -31,7 +28,7 @@ class Similarities:
 
     def add(self, similarity: float) -> None:
         """Count one pair. similarity: from 0 to 1."""
-        self.counts[int(similarity * SIMILARITY_STEPS + _ROUNDING)] += 1
+        self.counts[int(similarity * SIMILARITY_STEPS)] += 1
         self.sum += similarity
         self.squares += similarity * similarity
 

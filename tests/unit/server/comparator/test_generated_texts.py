@@ -105,6 +105,7 @@ def completion(text, *, finish="stop", tokens=3):
         (chat("a b", finish="length", tokens=16), ("a b", "length", 16)),
         (chat(None, refusal="No."), ("No.", "refused", 3)),
         (completion("a b", finish=None), ("a b", "unknown", 3)),
+        (completion("a b", tokens=0), ("a b", "stop", None)),
         (completion("a b", tokens=True), ("a b", "stop", None)),
         (completion("a b", tokens=10**30), ("a b", "stop", None)),
         ({"choices": [{"text": "a b"}]}, ("a b", "unknown", None)),
