@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneloop_trainer.objects.listing import ListingError, listed
 from tuneloop_api.objects.storage import RemoteObject
+from tuneloop_trainer.objects.listing import ListingError, listed
 
 
 def objects(*paths: str) -> list[RemoteObject]:
