@@ -35,6 +35,7 @@ EXAMPLES = {
          "pvc://a/b\\c", "pvc://a/b\n", "pvc://a/", "file://a/b", "file:///a/..", "file:///", " pvc://a/b", "pvc://a/b\x00", "pvc://a/b\x7f"],
     ),
     "data": (["pvc://models/a/b.csv", "s3://reviews/2026/a.csv", "gs://reviews/a b.csv", "az://reviews/a?b.csv", "file:///a", "feedback://reviews", "feedback://a"], ["hf://a/b", "s3://reviews", "s3://reviews/%2e%2e/a", "s3://a\\b/c", "https://bucket.s3.amazonaws.com/a", "feedback://", "feedback://A", "feedback://a/b", "feedback://a-", "feedback://" + "a" * 37]),
+    "bucket": (["s3://labels/team-a", "gs://m_1/a/", "az://labels/a/b"], ["s3://labels", "s3://labels/", "pvc://labels/a", "file:///a", "feedback://a", "s3://labels/../a", "s3://labels:9000/a", "s3://Labels/a"]),
     "moment": (["2026-11-30T12:00:00Z"], ["", "2026-11-30", "2026-11-30T12:00:00", "2026-11-30T12:00Z", "2026-11-30T12:00:00+01:00", "2026-11-30T12:00:00.5Z", "2026-11-30 12:00:00Z"]),
     "files": (["pvc://models/a/b.csv", "file:///a"], ["hf://a/b", "s3://bucket/a", "pvc://a/../b"]),
     "name": (["a", "models", "a.b-c", "0"], ["-a", "a-", "A", "a_b", "a/b", "ä", "a\n", "a..b", ""]),

@@ -78,3 +78,13 @@ def test_what_a_secret_for_a_bucket_must_hold_is_taken_from_the_environment(envi
     fields = {refusal.field for refusal in found}
     assert fields <= {"spec.data.train[1].secretRef", "spec.evaluation.compareWith.recent[0].secretRef"}
     assert "canary" not in str(notes(spec))
+
+
+def test_what_opens_the_bucket_of_feedback_is_taken_from_the_environment():
+    storage = {"uri": "s3://labels/team-a", "secretRef": {"name": "labels-bucket"}}
+    spec = {"model": {"uri": "pvc://a/b"}, "feedback": {"storeInputs": "all", "storage": storage}}
+    found = missing(spec, {"AWS_ACCESS_KEY_ID": "a"})
+    assert [(refusal.field, refusal.example) for refusal in found] == [
+        ("spec.feedback.storage.secretRef", "export AWS_SECRET_ACCESS_KEY=…")
+    ]
+    assert missing(spec | {"feedback": {"storage": {"uri": storage["uri"]}}}, {}) == []
