@@ -92,7 +92,21 @@ def ours(folder: Path, *, source: dict[str, Any], ranks: int, threads: int = 1, 
     """Prepare (from the cache) and train with `ranks` ranks of `threads` threads each."""
     gang = {"nodes": 1, "gpusPerNode": 0, "processesPerNode": ranks}
     prepare(folder, source=source, gang=gang, **blocks)  # which also plans for this gang: ZeRO stage and precision
-    config = run_config(folder, stage="train", source=source, gang=gang, **blocks)
+    steps = ours_trained(folder, source=source, threads=threads, gang=gang, **blocks)
+    result = json.loads((folder / "job" / "train.json").read_text())
+    timed = steps[SKIPPED_STEPS:]
+    seconds = sum(step["seconds"] for step in timed)
+    return Measured(
+        tokens_per_second=sum(step["tokens"] for step in timed) / seconds,
+        computed_per_second=sum(step["tokens"] / (1 - step["padding"]) for step in timed) / seconds,
+        losses=[step["loss"] for step in steps],
+        accuracy=accuracy(Path(result["predictions"]["test"])),
+    )
+
+
+def ours_trained(folder: Path, *, source: dict[str, Any], threads: int, **blocks: Any) -> list[dict[str, Any]]:
+    """Train what was prepared with the same blocks; returns the lines of the steps in the log."""
+    config = run_config(folder, stage="train", source=source, **blocks)
     path = folder / "job" / "prepare.json"
     config = changed(
         config,
@@ -102,15 +116,7 @@ def ours(folder: Path, *, source: dict[str, Any], ranks: int, threads: int = 1, 
     _start("supervise", folder, config, OMP_NUM_THREADS=str(threads))
     result = json.loads((folder / "job" / "train.json").read_text())
     lines = [json.loads(line) for line in Path(result["logPath"]).read_text().splitlines()]
-    steps = [line for line in lines if line["kind"] == "step"]
-    timed = steps[SKIPPED_STEPS:]
-    seconds = sum(step["seconds"] for step in timed)
-    return Measured(
-        tokens_per_second=sum(step["tokens"] for step in timed) / seconds,
-        computed_per_second=sum(step["tokens"] / (1 - step["padding"]) for step in timed) / seconds,
-        losses=[step["loss"] for step in steps],
-        accuracy=accuracy(Path(result["predictions"]["test"])),
-    )
+    return [line for line in lines if line["kind"] == "step"]
 
 
 def hugging_face(
