@@ -36,6 +36,7 @@ _NOTES = {
     "p-tuning": "the same, written by a small network; publishes `adapter/`",
     "useDora": "the norms of a layer's outputs are learned, too",
     "useRslora": "alpha is divided by √rank",
+    "usePissa": "the matrices begin with the largest singular vectors of a weight; `adapter/` is LoRA of twice the rank",
     "freeze": "parameters whose names match stay",
 }
 

@@ -25,7 +25,7 @@ TASKS = (
 FAMILIES = ("encoder", "decoder", "encoder-decoder")
 ZERO_STAGES = (0, 1, 2, 3)
 PRECISIONS = ("fp32", "bf16")
-OPTIONS = {"useDora": "lora", "useRslora": "lora", "freeze": "full"}
+OPTIONS = {"useDora": "lora", "useRslora": "lora", "usePissa": "lora", "freeze": "full"}
 """Options of a method that change what is trained or how, by their name in `spec.method`, with the method that they belong to."""
 
 
@@ -101,6 +101,13 @@ REFUSED: tuple[Refused, ...] = (
         advice="use stage: 2, or leave out method.useDora",
     ),
     Refused(
+        field="method.usePissa",
+        methods=("lora",),
+        options=("useDora", "usePissa"),
+        reason="cannot be true with method.useDora: DoRA divides by the norms of the weights and the matrices together, and PiSSA begins with matrices that are a part of the weights",
+        advice="leave out one of the two",
+    ),
+    Refused(
         field="method.type",
         methods=("bitfit",),
         lacks="biases",
@@ -121,13 +128,6 @@ REFUSED: tuple[Refused, ...] = (
         families=("encoder", "encoder-decoder"),
         reason="text-generation works with decoders alone: an encoder reads what follows a token, and an encoder-decoder writes a second text",
         advice="use a decoder such as gpt2, llama, qwen3, mistral or gemma",
-    ),
-    Refused(
-        field="method.type",
-        methods=PROMPTS,
-        tasks=("text-generation",),
-        reason="prefix, prompt and p-tuning do not work with task: text-generation: virtual tokens are published as an adapter alone, and text is written by a whole model",
-        advice="use method.type: lora, ia3 or full",
     ),
     Refused(
         field="method.type",
@@ -162,8 +162,9 @@ REFUSED: tuple[Refused, ...] = (
     Refused(
         field="method.type",
         methods=("prompt", "p-tuning"),
+        tasks=("text-classification",),
         families=("decoder",),
-        reason="prompt and p-tuning do not work with a decoder: its head answers at the last token of a text, which it finds by ids of tokens; virtual tokens have none, and padding would "
+        reason="prompt and p-tuning do not work with a decoder and task: text-classification: its head answers at the last token of a text, which it finds by ids of tokens; virtual tokens have none, and padding would "
         "change the answers",
         advice="use method.type: prefix or lora",
     ),

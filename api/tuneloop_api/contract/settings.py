@@ -64,6 +64,7 @@ class MethodSettings(SettingsBlock):
     target_modules: list[str] = Field(default=["all-linear"])
     use_dora: bool = False
     use_rslora: bool = False
+    use_pissa: bool = False
     virtual_tokens: int = 20
     freeze: list[str] | None = None
     """Regular expressions for names of parameters that stay as they are."""

@@ -84,7 +84,7 @@ RULES: list[tuple[type[SpecModel], Given, list[str]]] = [
     *((Method, {name: value} | kind, []) for name, value in (("rank", 1), ("alpha", 1)) for kind in ({}, {"type": "lora"})),
     (Method, {"type": "ia3", "targetModules": ["a"]}, []),
     (Method, {"type": "bitfit", "targetModules": ["a"]}, ["targetModules"]),
-    *((Method, {name: True} | kind, wrong) for name in ("useDora", "useRslora") for kind, wrong in (({}, []), ({"type": "lora"}, []), ({"type": "ia3"}, [name]))),
+    *((Method, {name: True} | kind, wrong) for name in ("useDora", "useRslora", "usePissa") for kind, wrong in (({}, []), ({"type": "lora"}, []), ({"type": "ia3"}, [name]))),
     (Method, {"type": "full", "freeze": ["embeddings", r"layer\.[0-5]\."]}, []),
     (Method, {"type": "full", "freeze": ["a b"]}, ["freeze.0"]),
     *((Method, {"type": method, "virtualTokens": 1}, []) for method in ("prefix", "prompt", "p-tuning")),

@@ -5,11 +5,13 @@ A method is functions in a frozen dataclass. The plan, preflight, export, the mo
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from torch import nn
 
@@ -35,12 +37,16 @@ class Method:
     build: Build
     merge: Callable[[Any], nn.Module] | None
     """The model that `build` returned → the model in the architecture of its base, with all that was trained in its weights. None: it is that already."""
+    plain: Callable[[Any], nn.Module] = lambda model: model
+    """The model that `build` returned, with trained weights → the same model without what training alone needs."""
     is_adapter: bool
     """What is trained lies beside the base model's weights, and can be published without them."""
     learning_rates: Mapping[str, float]
     """Usual learning rate by architecture: `encoder`, `decoder`, `encoder-decoder`. Starting points that the literature agrees on, not truths."""
     describe: Callable[[MethodSettings, bool], str]
     """(settings, whether the model in the base's architecture is published) → what is trained, for the model card."""
+    as_base: Callable[[Any], AbstractContextManager[Any]] = nullcontext
+    """In this context the model that `build` returned answers as it does without what the method adds. A method whose addition changes nothing before training needs none."""
     reserves: Callable[[MethodSettings], int] = lambda _settings: 0
     """Positions of a text that the method takes for itself: the model reads texts that are shorter by as many tokens."""
     smaller: tuple[str, ...] = ()

@@ -36,8 +36,21 @@ def _build(model: Any, settings: MethodSettings, *, task: Task, seed: int) -> nn
     torch.manual_seed(seed)
     built: Any = peft.get_peft_model(model, _config(peft, model, settings, task=task), autocast_adapter_dtype=False)
     built.prompt_encoder.to(model.dtype)  # ZeRO-3 wants one type for all weights
+    answer_for_text_alone(built)
     trained: nn.Module = built
     return trained
+
+
+def answer_for_text_alone(model: Any) -> None:
+    """Let a decoder behind prompts give the logits of the tokens of a text alone. PEFT's own come first: prompts, then the text. Generation does not pass here."""
+    if model.peft_config["default"].task_type != "CAUSAL_LM":
+        return
+
+    def cut(_model: nn.Module, _arguments: Any, inputs: dict[str, Any], output: Any) -> Any:
+        output.logits = output.logits[:, -inputs["input_ids"].shape[1] :]
+        return output
+
+    model.register_forward_hook(cut, with_kwargs=True)
 
 
 def _config(peft: Any, model: Any, settings: MethodSettings, *, task: Task) -> Any:
@@ -69,6 +82,7 @@ _method = partial(
     merge=None,
     is_adapter=True,
     describe=_describe,
+    as_base=lambda model: model.disable_adapter(),
     reserves=lambda settings: settings.virtual_tokens,
     larger=("method.virtualTokens: 50", "method.type: lora"),
 )

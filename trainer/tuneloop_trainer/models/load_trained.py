@@ -29,7 +29,8 @@ def load_trained(model_folder: Path, weights: Path, *, task: Task) -> nn.Module:
     model = load_model(
         model_folder, task=task, labels=trained.labels, pad_token_id=trained.pad_token_id, dropout=None, seed=0
     )
-    model = method_of(trained.method).build(model, trained.method, task=task, seed=0)
+    method = method_of(trained.method)
+    model = method.build(model, trained.method, task=task, seed=0)
     tensors = load_file(weights / TRAINABLE)
     expected = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     buffers = {name for name, _ in model.named_buffers()}  # running statistics, where training changed them
@@ -39,6 +40,7 @@ def load_trained(model_folder: Path, weights: Path, *, task: Task) -> nn.Module:
             f"{weights / TRAINABLE} does not fit {model_folder}: {len(odd)} names differ, such as {odd[0]}"
         )
     model.load_state_dict(tensors, strict=False)
+    model = method.plain(model)
     if trained.target_scale is not None:
         fold(model, trained.target_scale, uri=str(model_folder))
     return model.eval()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuneloop_trainer.evaluation.predictions import BEFORE_TEST, are_written
+from tuneloop_trainer.methods import method_of
 from tuneloop_trainer.models.trained import TrainedModel, write_trained
 from tuneloop_trainer.training.evaluation_loop import predict
 from tuneloop_trainer.training.generation_loop import written_sums
@@ -73,7 +74,8 @@ def measure_before_training(run: TrainingRun, *, beat: Callable[[], None]) -> No
     there = run.engine.exchange(is_measured)[0]  # rank 0's answer: another node may see the volume later
     if there or not run.config.settings.evaluation.baselines:
         return
-    predictions = predict_test(run, beat=beat)
+    with method_of(run.config.settings.method).as_base(run.engine.model):
+        predictions = predict_test(run, beat=beat)
     if run.is_main_rank:
         predictions.write(path, dataset=dataset)
         primary = run.task.primary_metric

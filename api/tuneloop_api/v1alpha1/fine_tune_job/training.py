@@ -49,6 +49,9 @@ class Method(SpecModel):
     use_rslora: bool | None = None
     """Whether the LoRA update is scaled by alpha / √rank in place of alpha / rank (rsLoRA), so that high ranks learn as fast as low ones. Applies only to `type: lora`.
     Default: false."""
+    use_pissa: bool | None = None
+    """Whether LoRA begins with the largest singular vectors of each weight (PiSSA); published as LoRA of twice the rank. Applies only to `type: lora`. Not together
+    with `useDora`. Default: false."""
     virtual_tokens: Annotated[int, Field(ge=1, le=512)] | None = None
     """Number of virtual tokens before each text, 1 to 512; the model reads texts that are shorter by as many. Applies only to `type: prefix` or `prompt` or `p-tuning`.
     Default: 20. For example `50`."""

@@ -38,10 +38,11 @@ FEW = [
     "ia3-text-classification-3-bf16",
     "bitfit-token-classification-1-bf16",
     "prefix-question-answering-3-bf16",
-    "prompt-text-classification-0-fp32",
+    "prompt-text-generation-0-fp32",
     "p-tuning-text-classification-3-bf16",
     "lora-useDora-token-classification-2-fp32",
     "lora-useRslora-text2text-generation-3-fp32",
+    "lora-usePissa-text-classification-3-bf16",
     "full-freeze-token-classification-2-bf16",
 ]
 """One of each variant, with all stages, formats of numbers and tasks among them."""

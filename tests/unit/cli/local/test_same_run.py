@@ -40,7 +40,7 @@ TRAINS = """
     data.format data.validate.maxBadFraction data.validate.samples data.maxTokens data.packing
     data.split.validation data.split.test data.split.method data.split.stratify data.split.groupBy data.split.seed
     data.deduplicate.exact data.deduplicate.acrossSplits data.allowMissingClasses data.balance.classWeights data.balance.focalGamma
-    method.type method.rank method.alpha method.dropout method.targetModules method.useDora method.useRslora method.virtualTokens method.freeze
+    method.type method.rank method.alpha method.dropout method.targetModules method.useDora method.useRslora method.usePissa method.virtualTokens method.freeze
     training.epochs training.maxSteps training.globalBatchSize training.microBatchSize training.learningRate training.scheduler
     training.warmupRatio training.warmupSteps training.weightDecay training.beta1 training.beta2 training.epsilon training.maxGradNorm
     training.precision training.dropout training.labelSmoothing training.neftuneAlpha training.layerwiseLrDecay training.gradientCheckpointing training.evaluateEvery.steps training.evaluateEvery.epochs

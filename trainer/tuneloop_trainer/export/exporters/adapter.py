@@ -11,6 +11,7 @@ from peft import PeftModel
 
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
+from tuneloop_trainer.methods.prompts import answer_for_text_alone
 from tuneloop_trainer.models.load import load_model
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def _load(inputs: ExportInputs, folder: Path) -> nn.Module:
         dropout=None,
         seed=0,
     )
-    return PeftModel.from_pretrained(base, str(folder)).eval()
+    model = PeftModel.from_pretrained(base, str(folder)).eval()
+    answer_for_text_alone(model)
+    return model
 
 
 ADAPTER = Exporter(folder="adapter", format="safetensors", library="peft", wanted=_wanted, write=_write, load=_load)
