@@ -52,7 +52,7 @@ SPECS: list[tuple[Given, list[str]]] = [
     *((WRITES | {"training": {"bestMetric": metric}}, []) for metric in (*OF_LANGUAGE, *OF_ALL)),
     *((WRITES | {"method": {"type": method}}, []) for method in ("full", "lora", "ia3", "bitfit")),
     *(
-        (WRITES | {"method": {"type": method}, "output": {"mergeAdapter": False}}, ["method.type"])
+        (WRITES | {"method": {"type": method}, "output": {"mergeAdapter": False}}, [])
         for method in ("prefix", "prompt", "p-tuning")
     ),
     ({"method": {"type": "prefix"}, "output": {"mergeAdapter": False}} | TOKENS, []),
