@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tuneloop_server.batching.batch_plan import recent_rate, retry_after
 from tuneloop_server.batching.growing_rows import GrowingRows, Row
@@ -18,13 +18,16 @@ from tuneloop_server.errors import RequestError
 from tuneloop_server.generation.answer import GrowingAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
     from concurrent.futures import Executor
 
     from tuneloop_api.contract.server_config import BatchingSettings
     from tuneloop_server.generation.answer import Generation, Piece, Prompt
     from tuneloop_server.generation.model import GeneratingModel
     from tuneloop_server.generation_metrics import GenerationMetrics
+
+    ModelsByAdapter: TypeAlias = Mapping[str | None, GeneratingModel]
+    """The models of a server by the names of adapters; None stands for the model itself."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,13 +47,16 @@ class TokenBatcher:
     """Grows the answers of requests together."""
 
     def __init__(
-        self, model: GeneratingModel, *, settings: BatchingSettings, metrics: GenerationMetrics, worker: Executor
+        self, models: ModelsByAdapter, *, settings: BatchingSettings, metrics: GenerationMetrics, worker: Executor
     ) -> None:
-        self._model = model
+        """models: they share one decoder."""
+        first = next(iter(models.values()))
+        self._models = models
+        self._most_tokens = first.most_tokens
         self._settings = settings
         self._metrics = metrics
         self._worker = worker
-        self._rows = GrowingRows(model.decoder)
+        self._rows = GrowingRows(first.decoder)
         self._waiting: deque[_Place] = deque()
         self._growing: dict[Row, _Place] = {}
         self._came = asyncio.Event()
@@ -89,7 +95,7 @@ class TokenBatcher:
         self.require_room()
         now = time.perf_counter()
         wanted = Wanted(prompt=len(prompt.ids), most=len(prompt.ids) + generation.max_tokens)
-        row = Row(GrowingAnswer(prompt, generation, self._model.meaning))
+        row = Row(GrowingAnswer(prompt, generation, self._models[prompt.adapter].meaning))
         place = _Place(row, wanted, since=now, last=now)
         self._waiting.append(place)
         self._came.set()
@@ -126,7 +132,7 @@ class TokenBatcher:
             [place.wanted for place in self._waiting],
             [place.wanted for place in self._growing.values()],
             max_rows=self._settings.max_batch_size,
-            most_tokens=self._model.most_tokens,
+            most_tokens=self._most_tokens,
         )
         joined = [self._waiting.popleft() for _ in range(count)]
         self._growing |= {place.row: place for place in joined}

@@ -27,6 +27,8 @@ class Prompt:
     text: str
     """With what the chat template adds."""
     ids: list[int]
+    adapter: str | None = None
+    """Which one goes on; None: the model itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,9 +73,12 @@ async def complete(
     is_traffic = request.headers.get("user-agent") != COMPARATOR
     if not asked.stream:
         generated = await generator.whole(prompt, generation, is_traffic=is_traffic)
+        service.monitoring.answered_by(asked.model, texts=1)
         return Reply(json.dumps(completion.whole(generated), ensure_ascii=False).encode())
     pieces = generator.pieces(prompt, generation, is_traffic=is_traffic)
-    return await begun(_events(completion, pieces, prompt_tokens=len(prompt.ids)), error_event=_error_event)
+    stream = await begun(_events(completion, pieces, prompt_tokens=len(prompt.ids)), error_event=_error_event)
+    service.monitoring.answered_by(asked.model, texts=1)
+    return stream
 
 
 async def _events(

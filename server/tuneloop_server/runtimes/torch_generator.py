@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +39,20 @@ _HONOURED = frozenset(
     ["do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens", "max_length", "eos_token_id", "bos_token_id", "pad_token_id",
      "decoder_start_token_id", "use_cache", "transformers_version"]
 )  # fmt: skip
-_TRIAL = ((3, 5, 4), (4, 3, 5, 4, 3, 3))
+TRIAL = ((3, 5, 4), (4, 3, 5, 4, 3, 3))
 """Tokens of two prompts of different lengths. Every vocabulary has them."""
-_TRIAL_TOKEN = 5
+TRIAL_TOKEN = 5
 _ALIKE = 1e-3
 """Of the largest logit: what float32 rounds in passes of different shapes is a hundredth of it."""
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """What the files beside the weights say of how a model writes."""
+
+    defaults: GenerationDefaults
+    prompts: PromptTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,28 +60,34 @@ class TorchGenerator:
     """See `GeneratingModel`."""
 
     decoder: TorchDecoder
-    defaults: GenerationDefaults
+    writing: Writing
     window: int
     most_tokens: int
-    prompts: PromptTokenizer
+    adapter: str | None = None
+    """Whose answers these are; None: those of the model itself."""
+
+    @property
+    def defaults(self) -> GenerationDefaults:
+        """How it is decoded where a client does not say."""
+        return self.writing.defaults
 
     @property
     def unknown_ids(self) -> frozenset[int]:
         """See `Vocabulary`."""
-        return self.prompts.unknown_ids
+        return self.writing.prompts.unknown_ids
 
     @property
     def meaning(self) -> TokenMeaning:
         """What tokens stand for."""
-        return self.prompts.meaning
+        return self.writing.prompts.meaning
 
     def prompt_of_text(self, text: str, *, field: str) -> Prompt:
         """See `PromptTokenizer.of_text`."""
-        return self.prompts.of_text(text, field=field)
+        return replace(self.writing.prompts.of_text(text, field=field), adapter=self.adapter)
 
     def prompt_of_messages(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         """See `PromptTokenizer.of_messages`."""
-        return self.prompts.of_messages(messages)
+        return replace(self.writing.prompts.of_messages(messages), adapter=self.adapter)
 
 
 def load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchGenerator:
@@ -94,7 +108,14 @@ def load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) ->
 
 def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
     decoder = TorchDecoder(model)
-    bytes_per_token = try_rows(model, decoder)
+    window, most_tokens = room_for_tokens(model, manifest, try_rows(model, decoder))
+    config = model.generation_config
+    writing = Writing(defaults=defaults_of(config), prompts=PromptTokenizer(tokenizer, ends=ends_of(config, tokenizer)))
+    return TorchGenerator(decoder=decoder, writing=writing, window=window, most_tokens=most_tokens)
+
+
+def room_for_tokens(model: Any, manifest: Manifest, bytes_per_token: int) -> tuple[int, int]:
+    """Return the most tokens of a prompt with its answer, and those of all rows together."""
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or manifest.max_tokens
     most_tokens = int(_CACHE_SHARE * _free_bytes(model.device)) // bytes_per_token
     window = min(context, most_tokens)
@@ -107,13 +128,7 @@ def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator
     _log.info(
         "context window: %d tokens; all answers together: %d tokens of %d bytes", window, most_tokens, bytes_per_token
     )
-    return TorchGenerator(
-        decoder=decoder,
-        defaults=_defaults(model.generation_config),
-        window=window,
-        most_tokens=most_tokens,
-        prompts=PromptTokenizer(tokenizer, ends=_ends(model.generation_config, tokenizer)),
-    )
+    return window, most_tokens
 
 
 def try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
@@ -123,26 +138,34 @@ def try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
     state otherwise than as keys and values, or take no notice of padding.
     """
     try:
-        decoder.add(_TRIAL)
-        found = decoder.step([_TRIAL_TOKEN] * len(_TRIAL))
+        decoder.add(TRIAL)
+        found = decoder.step([TRIAL_TOKEN] * len(TRIAL))
         bytes_per_token = decoder.bytes_per_token
-        alone = [_alone(model, [*prompt, _TRIAL_TOKEN]) for prompt in _TRIAL]
+        expected = [alone(model, [*prompt, TRIAL_TOKEN]) for prompt in TRIAL]
     except Exception as error:  # an architecture's code raises what it likes
-        raise ValueError(f"{_refusal(model)} ({type(error).__name__})") from error
-    require_numbers(alone)
-    if any(np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, alone, strict=True)):
-        raise ValueError(_refusal(model))
+        raise ValueError(f"{refusal_of_rows(model)} ({type(error).__name__})") from error
+    require_alike(model, found, expected)
     decoder.keep([])
     return bytes_per_token
 
 
-def _refusal(model: transformers.PreTrainedModel) -> str:
+def require_alike(model: Any, found: NDArray[np.float32], expected: Sequence[NDArray[np.float32]]) -> None:
+    """Raise ValueError unless rows that grew together have the logits of passes of their own, [B, V], and these are numbers."""
+    require_numbers(expected)
+    if any(
+        np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, expected, strict=True)
+    ):
+        raise ValueError(refusal_of_rows(model))
+
+
+def refusal_of_rows(model: transformers.PreTrainedModel) -> str:
+    """Return why answers of a model cannot grow together."""
     found = f"{model.config.model_type}: two answers that grow together are not what each would be alone"
     return f"{found}; allowed are decoders that keep keys and values alone"
 
 
 @torch.inference_mode()
-def _alone(model: Any, ids: list[int]) -> NDArray[np.float32]:
+def alone(model: Any, ids: list[int]) -> NDArray[np.float32]:
     """Return the logits of the last token, [V], of a pass without a cache."""
     logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
     return logits[0, -1].float().cpu().numpy()
@@ -152,13 +175,13 @@ def _free_bytes(device: torch.device) -> int:
     return free_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
 
 
-def _ends(config: transformers.GenerationConfig, tokenizer: Any) -> frozenset[int]:
+def ends_of(config: transformers.GenerationConfig, tokenizer: Any) -> frozenset[int]:
     """Return the tokens that end an answer: those of generation_config.json, or that of the tokenizer."""
     ends = tokenizer.eos_token_id if config.eos_token_id is None else config.eos_token_id
     return frozenset([] if ends is None else ends if isinstance(ends, list) else [ends])
 
 
-def _defaults(config: transformers.GenerationConfig) -> GenerationDefaults:
+def defaults_of(config: transformers.GenerationConfig) -> GenerationDefaults:
     """Return what generation_config.json says. What this server does not know is named in the log: answers then differ from those of transformers."""
     if others := sorted(name for name in config.to_diff_dict() if name not in _HONOURED and not name.startswith("_")):
         _log.warning("generation_config.json: %s: not known to this server, and without effect", ", ".join(others))
