@@ -214,6 +214,7 @@ def test_a_model_that_writes_texts_for_texts_gets_no_server_but_one_of_the_users
     [
         ({"task": "text2text-generation"}, "TaskNotServed", []),
         ({"task": "text-classification"}, "ArtifactFound", [["vllm", "serve"]]),
+        ({"task": "text-generation"}, "ArtifactFound", [["vllm", "serve"]]),
         ({"task": "text-classification", "taskOptions": {"problemType": "multi-label"}}, "TaskNotServed", []),
         ({"task": "token-classification"}, "TaskNotServed", []),
     ],
