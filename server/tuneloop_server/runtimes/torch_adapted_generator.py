@@ -53,7 +53,7 @@ class RowSwitch:
     def __init__(self, model: PeftModel, slots: Mapping[str | None, str]) -> None:
         """slots: names of adapters in PEFT by the names that clients use; None stands for the base model."""
         self._switch = Switch(model)
-        self._slots = slots | {None: OWN}
+        self._slots: dict[str | None, str] = {**slots, None: OWN}
         self._rows: list[str] | None = None
         for module in model.modules():
             if isinstance(module, BaseTunerLayer):
@@ -74,7 +74,7 @@ class AdaptedDecoder(TorchDecoder):
     """The rows of a batch, each with its adapter."""
 
     def __init__(self, model: PeftModel, switch: RowSwitch) -> None:
-        super().__init__(model.get_base_model())  # type: ignore[arg-type]
+        super().__init__(model.get_base_model())
         self._switch = switch
         self._adapters: list[str | None] = []
 
@@ -109,7 +109,7 @@ def load_adapted_generators(
     tokenizers = SharedTokenizers(_load_writing)
     base = load_adapted_base(config, manifest, adapters, task, tokenizers=tokenizers)
     model = base.model.get_base_model()
-    place(model, device)  # type: ignore[arg-type]
+    place(model, device)
     switch = RowSwitch(base.model, {part.name: part.slot for part in base.parts})
     decoder = AdaptedDecoder(base.model, switch)
     with read_as(f"{config.artifact_uri}: the base model and its adapters"):
