@@ -41,6 +41,8 @@ class Program:
     """Its command is in `bin/`."""
     environment: Mapping[str, str]
     """That the image has by itself."""
+    seconds: float = _SECONDS
+    """That it may take to start."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def running(
         process = subprocess.Popen(command, stdout=output, stderr=output, env=inherited | given, start_new_session=True)
     server = ForeignServer(process, container, log)
     try:
-        until(lambda: _is_started(server), seconds=_SECONDS, what="the server is ready")
+        until(lambda: _is_started(server), seconds=program.seconds, what="the server is ready")
         yield server
     finally:
         with contextlib.suppress(ProcessLookupError):

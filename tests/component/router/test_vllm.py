@@ -17,7 +17,7 @@ from free_ports import free_port
 from generating_artifacts import PlainTransformers, tiny_decoder
 from peft import PeftModel
 from router_process import exchange
-from vllm_server import vllm
+from vllm_server import SECONDS, vllm
 from waiting import until
 
 from tuneloop_api.v1alpha1.model_deployment.rollout_status import RolloutStatus
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from tuneloop_api.v1alpha1 import ModelDeployment
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(2 * SECONDS)]
 
 NAMES = ("films", "books")
 MOST, WINDOW = 12, 256
