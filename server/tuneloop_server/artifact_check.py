@@ -41,8 +41,10 @@ def main() -> int:
         check_all_files(config, manifest, adapters)
     except CannotServe as error:
         return say_why(error, config, lines=())
-    for place, found in ((config, manifest), *((adapter.place, adapter.manifest) for adapter in adapters.adapters)):
-        print(f"{place.artifact_uri}: {len(found.files)} files are as {found.digest()} says")
+    checked = {config.artifact_uri: manifest}
+    checked |= {adapter.place.artifact_uri: adapter.manifest for adapter in adapters.adapters}
+    for uri, found in checked.items():
+        print(f"{uri}: {len(found.files)} files are as {found.digest()} says")
     return ExitCode.OK
 
 
