@@ -116,7 +116,7 @@ def running(
     given = {found["name"]: found.get("value", "pod-field") for found in container["env"]}
     given = {name: _on_this_machine(value, mounts) for name, value in given.items()}
     words = [
-        _word_on_this_machine(_REFERENCE.sub(lambda found: given[found[1]], word), mounts)
+        _REFERENCE.sub(lambda found: given[found[1]], _word_on_this_machine(word, mounts))
         for word in (*container["command"], *container["args"])
     ]
     log = folder / "log"
