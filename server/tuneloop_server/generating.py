@@ -174,18 +174,20 @@ class Generators:
     def start(
         self, models: Mapping[str | None, GeneratingModel]
     ) -> tuple[TokenBatcher, Mapping[str | None, TextGenerator]]:
-        """Return what runs the passes, and what answers prompts by the names of adapters: there is the model itself alone, None."""
-        model = models[None]
-        batcher = TokenBatcher(model, settings=self._settings, metrics=self._metrics, worker=self._worker)
-        generator = TextGenerator(
-            model,
-            generating=self._generating,
-            batcher=batcher,
-            monitoring=self._monitoring,
-            features=self._features,
-            limit=self._settings.max_new_tokens,
-        )
-        return batcher, {None: generator}
+        """Return what runs the passes, and what answers prompts by the names of adapters; None stands for the model itself, of which alone there are features."""
+        batcher = TokenBatcher(models, settings=self._settings, metrics=self._metrics, worker=self._worker)
+        generators = {
+            name: TextGenerator(
+                model,
+                generating=self._generating,
+                batcher=batcher,
+                monitoring=self._monitoring,
+                features=self._features if name is None else None,
+                limit=self._settings.max_new_tokens,
+            )
+            for name, model in models.items()
+        }
+        return batcher, generators
 
 
 def _features_of(pieces: Sequence[Piece]) -> Values:

@@ -218,8 +218,8 @@ def _checked_models(
     gc.disable()  # imported objects stay for good: collections need not walk over them, neither now nor while requests wait
     try:
         if task.generating is not None:
-            assert runtime.load_generator is not None  # `require_generator` has refused such a runtime, and adapters
-            return {None: runtime.load_generator(config, manifest, task)}
+            assert runtime.load_generators is not None  # `require_generator` has refused such a runtime
+            return runtime.load_generators(config, manifest, adapters, task)
         if not adapters.adapters:
             return {None: runtime.load(config, manifest, task)}
         assert runtime.load_adapters is not None  # `runtime_of` has refused such a runtime

@@ -47,7 +47,7 @@ def write(base: Path, out: Path) -> None:
 def _layer() -> bytes:
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as files:
-        files.add(foreign_server.program(), arcname=_FOLDER)
+        files.add(foreign_server.hf_serve().folder, arcname=_FOLDER)
         library = _library()
         files.add(library.resolve(), arcname=str(library).lstrip("/"))
         _add(files, "usr/local/bin/hf-serve", _LAUNCHER, mode=0o755)

@@ -1,6 +1,6 @@
-"""A model server that nobody of ours wrote: hf-serve of Hugging Face, run as a rendered pod runs it, with its command, environment, paths and probes.
+"""Model servers that nobody of ours wrote, run as a rendered pod runs them, with its command, environment, paths and probes. Here is hf-serve of Hugging Face; vLLM: `vllm_server.py`.
 
-Its files (27 MB) are installed once, by hash, into `~/.cache/tuneloop/foreign-servers/`; torch and transformers are those of this environment. They may be deleted.
+The files of hf-serve (27 MB) are installed once, by hash, into `~/.cache/tuneloop/foreign-servers/`; torch and transformers are those of this environment. They may be deleted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from required import skip_or_fail
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 REQUIREMENTS = Path(__file__).with_name("hf_serve.txt")
 _REFERENCE = re.compile(r"\$\(([^)]+)\)")
@@ -29,6 +30,19 @@ _SECONDS = 300.0
 """It imports torch and transformers whole, which takes minutes on a machine with other work."""
 
 Fields = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that is installed."""
+
+    python: Path
+    folder: Path
+    """Its command is in `bin/`."""
+    environment: Mapping[str, str]
+    """That the image has by itself."""
+    seconds: float = _SECONDS
+    """That it may take to start."""
 
 
 @dataclass(frozen=True)
@@ -53,60 +67,81 @@ class ForeignServer:
         return {found["name"]: found["containerPort"] for found in self.container["ports"]}[name]
 
 
-def program() -> Path:
-    """Return the folder of the program, which is installed if it is not there."""
-    key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+def hf_serve() -> Program:
+    """Return hf-serve, which is installed if it is not there."""
+    folder = installed("hf-serve", REQUIREMENTS, _install)
+    # HOST keeps the port on this machine
+    return Program(Path(sys.executable), folder, {"PYTHONPATH": str(folder), "HOST": "127.0.0.1"})
+
+
+def installed(name: str, requirements: Path, install: Callable[[Path], None]) -> Path:
+    """Return the folder of a program in the user's cache. install: fills a new folder; it is called if there is none for these requirements yet."""
+    key = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tuneloop" / "foreign-servers"
-    folder = cache / f"hf-serve-{key}"
+    folder = cache / f"{name}-{key}"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        _install(folder, cache)
+        with tempfile.TemporaryDirectory(dir=cache) as made:
+            install(Path(made, "new"))
+            with contextlib.suppress(OSError):  # another process was faster
+                Path(made, "new").rename(folder)
     return folder
 
 
-def _install(folder: Path, cache: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=cache) as made:
-        command = [sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run(
-            [*command, "--target", f"{made}/new", "-r", str(REQUIREMENTS)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            skip_or_fail(f"hf-serve cannot be installed: {done.stderr.strip()[-500:]}")
-        with contextlib.suppress(OSError):  # another process was faster
-            Path(made, "new").rename(folder)
+def run_installer(name: str, *command: str) -> None:
+    """Run a command that installs. Skip the test if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        skip_or_fail(f"{name} cannot be installed: {done.stderr.strip()[-500:]}")
+
+
+def _install(folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary=:all:"]
+    run_installer("hf-serve", *command, "--target", str(folder), "-r", str(REQUIREMENTS))
 
 
 @contextlib.contextmanager
-def running(pod: Fields, *, artifact: Path, folder: Path) -> Iterator[ForeignServer]:
-    """Run the container of a pod until it is ready; it is killed at the end. artifact: what is mounted; folder: of its own."""
+def running(
+    pod: Fields, *, program: Program, artifact: Path, folder: Path, adapters: Mapping[str, Path] | None = None
+) -> Iterator[ForeignServer]:
+    """Run the container of a pod until it is ready; it is killed at the end, with all its processes. artifact, adapters: what is mounted; folder: of its own."""
     (container,) = pod["containers"]
     mounts = {mount["mountPath"]: folder / mount["name"] for mount in container["volumeMounts"]}
     mounts["/tuneloop/artifact"] = artifact
+    mounts |= {f"/tuneloop/adapters/{name}": place for name, place in (adapters or {}).items()}
     for name in ("home", "tmp"):
         (folder / name).mkdir(parents=True)
-    # the image's own environment; HOST keeps the port on this machine
-    inherited = {"PATH": os.environ["PATH"], "PYTHONPATH": str(program()), "HOST": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    path = f"{program.folder}/bin:{os.environ['PATH']}"
+    inherited = {"PATH": path, "OMP_NUM_THREADS": "1", **program.environment}
     given = {found["name"]: found.get("value", "pod-field") for found in container["env"]}
     given = {name: _on_this_machine(value, mounts) for name, value in given.items()}
     words = [
-        _REFERENCE.sub(lambda found: given[found[1]], word) for word in (*container["command"], *container["args"])
+        _REFERENCE.sub(lambda found: given[found[1]], _word_on_this_machine(word, mounts))
+        for word in (*container["command"], *container["args"])
     ]
     log = folder / "log"
     with log.open("wb") as output:
-        command = [sys.executable, str(program() / "bin" / words[0]), *words[1:]]
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=inherited | given)
+        command = [str(program.python), str(program.folder / "bin" / words[0]), *words[1:]]
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=inherited | given, start_new_session=True)
     server = ForeignServer(process, container, log)
     try:
-        until(lambda: _is_started(server), seconds=_SECONDS, what="the server is ready")
+        until(lambda: _is_started(server), seconds=program.seconds, what="the server is ready")
         yield server
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _is_started(server: ForeignServer) -> bool:
     assert server.process.poll() is None, server.log.read_text()[-2000:]
     return server.probe("startupProbe") == 200
+
+
+def _word_on_this_machine(word: str, mounts: dict[str, Path]) -> str:
+    """Return a word of the command line with its path, which may follow a name: `films=/tuneloop/…`."""
+    name, equals, path = word.rpartition("=")
+    return f"{name}{equals}{_on_this_machine(path, mounts)}"
 
 
 def _on_this_machine(text: str, mounts: dict[str, Path]) -> str:

@@ -23,9 +23,11 @@ TEMPLATE = (
     "{{ '<|turn|>' + message.role + '\n' + message.content + '<|end|>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|turn|>assistant\n' }}{% endif %}"
 )
-WINDOW = {"gpt2": 160, "llama": 4096, "qwen2": 160, "mamba": 160}
+WINDOW = {"gpt2": 160, "llama": 4096, "qwen2": 160, "mamba": 160, "wide-llama": 256}
 """Tokens of prompt and answer. Llama's answers take seconds, so that a client has time to leave."""
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+_WIDE = _SMALL | {"hidden_size": 128, "num_attention_heads": 2, "head_dim": 64}
+"""Heads of 64 numbers, as most models have them: kernels of other servers have no smaller ones."""
 KINDS = ("gpt2", "llama", "qwen2")
 
 
@@ -56,7 +58,9 @@ def tiny_decoder(folder: Path, kind: str, *, seed: int = 0) -> Manifest:
     sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": WINDOW[kind]} if kind == "gpt2" else _SMALL
     common = {"vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
     window = {} if kind == "gpt2" else {"num_key_value_heads": 2, "max_position_embeddings": WINDOW[kind]}
-    config = AutoConfig.for_model(kind, **sizes, **common, **window)
+    if kind == "wide-llama":
+        sizes, window = _WIDE, window | {"num_key_value_heads": 1}
+    config = AutoConfig.for_model(kind.removeprefix("wide-"), **sizes, **common, **window)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SECTIONS = (
     "Model servers",
+    "Model servers: text generation",
     "Model servers: features",
     "Model servers: feedback",
     "Model servers: rows of feedback",

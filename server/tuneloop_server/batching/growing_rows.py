@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tuneloop_server.generation.answer import Growing, Piece
+    from tuneloop_server.generation.answer import Growing, Piece, Prompt
     from tuneloop_server.generation.model import Decoder
 
 _FAILED = "the model failed on this request; the server's log says why"
@@ -78,7 +78,7 @@ class GrowingRows:
     def _joined(self, joining: Sequence[Row]) -> list[Grown]:
         """Run a pass over prompts; one that fails is run again for each alone, so that a prompt on which the model fails fails alone."""
         try:
-            logits = self._decoder.add([row.answer.prompt.read for row in joining])
+            logits = self._added([row.answer.prompt for row in joining])
         except Exception as error:  # noqa: BLE001  (as above)
             if len(joining) == 1:
                 _log.exception("the model failed on a prompt of %d tokens", len(joining[0].answer.prompt.read))
@@ -87,6 +87,15 @@ class GrowingRows:
             return [grown for row in joining for grown in self._joined([row])]
         self._rows += joining
         return self._grown(joining, logits)
+
+    def _added(self, prompts: Sequence[Prompt]) -> NDArray[np.float32]:
+        """Return the logits of new rows, [B, V]. Only a decoder with adapters gets prompts of adapters."""
+        ids, adapters = [prompt.read for prompt in prompts], [prompt.adapter for prompt in prompts]
+        if not any(adapters):
+            return self._decoder.add(ids)
+        decoder: Any = self._decoder
+        logits: NDArray[np.float32] = decoder.add(ids, adapters)
+        return logits
 
     def _grown(self, rows: Sequence[Row], logits: NDArray[np.float32]) -> list[Grown]:
         """logits: [rows of the decoder, V]."""

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from tuneloop_server.batching.batch_plan import recent_rate, retry_after
 from tuneloop_server.batching.growing_rows import GrowingRows, Row
@@ -19,7 +19,7 @@ from tuneloop_server.generation.answer import GrowingAnswer
 from tuneloop_server.generation.beam_answer import BeamAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from concurrent.futures import Executor
 
     from tuneloop_api.contract.server_config import BatchingSettings
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tuneloop_server.generation.answer import Generation, Piece, Prompt
     from tuneloop_server.generation.model import GeneratingModel
     from tuneloop_server.generation_metrics import GenerationMetrics
+
+    ModelsByAdapter: TypeAlias = Mapping[str | None, GeneratingModel]
+    """The models of a server by the names of adapters; None stands for the model itself."""
 
 
 @dataclass(eq=False, slots=True)
@@ -46,13 +49,16 @@ class TokenBatcher:
     """Grows the answers of requests together."""
 
     def __init__(
-        self, model: GeneratingModel, *, settings: BatchingSettings, metrics: GenerationMetrics, worker: Executor
+        self, models: ModelsByAdapter, *, settings: BatchingSettings, metrics: GenerationMetrics, worker: Executor
     ) -> None:
-        self._model = model
+        """models: they share one decoder."""
+        first = next(iter(models.values()))
+        self._models = models
+        self._most_tokens = first.most_tokens
         self._settings = settings
         self._metrics = metrics
         self._worker = worker
-        self._rows = GrowingRows(model.decoder)
+        self._rows = GrowingRows(first.decoder)
         self._waiting: deque[_Place] = deque()
         self._growing: dict[Row, _Place] = {}
         self._came = asyncio.Event()
@@ -91,7 +97,7 @@ class TokenBatcher:
         self.require_room()
         now = time.perf_counter()
         kind = GrowingAnswer if generation.beams is None else BeamAnswer
-        row = Row(kind(prompt, generation, self._model.meaning))
+        row = Row(kind(prompt, generation, self._models[prompt.adapter].meaning))
         place = _Place(row, wanted_of(prompt, generation), since=now, last=now)
         self._waiting.append(place)
         self._came.set()
@@ -128,7 +134,7 @@ class TokenBatcher:
             [place.wanted for place in self._waiting],
             [place.wanted for place in self._growing.values()],
             max_answers=self._settings.max_batch_size,
-            most_tokens=self._model.most_tokens,
+            most_tokens=self._most_tokens,
         )
         joined = [self._waiting.popleft() for _ in range(count)]
         self._growing |= {place.row: place for place in joined}

@@ -35,6 +35,8 @@ class Prompt:
     """What the encoder reads; None: the model has none."""
     truncated: bool = False
     """The source was longer than the model takes."""
+    adapter: str | None = None
+    """Which one goes on; None: the model itself."""
 
     @property
     def read(self) -> list[int]:

@@ -21,7 +21,10 @@ class Decoder(Protocol):
     """Rows of tokens that grow together. Its methods are called from one thread at a time."""
 
     def add(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Add a row for each prompt below the others; return the logits of their last tokens, [prompts, V]. If the pass fails, no row is added."""
+        """Add a row for each prompt below the others; return the logits of their last tokens, [prompts, V]. If the pass fails, no row is added.
+
+        A decoder with adapters takes a second argument: the adapter of each prompt.
+        """
 
     def step(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Add a token to each row; return the logits of these, [B, V]. If it fails, only `keep([])` helps."""

@@ -77,12 +77,15 @@ async def complete(
     headers = partial(answer_header, service, request, text)
     if not asked.stream:
         generated = await generator.whole(prompt, generation, is_traffic=is_traffic)
+        service.monitoring.answered_by(asked.model, texts=1)
         return Reply(json.dumps(completion.whole(generated), ensure_ascii=False).encode(), headers())
     generator.require_stream(generation)
     pieces = generator.pieces(prompt, generation, is_traffic=is_traffic)
-    return await begun(
+    stream = await begun(
         _events(completion, pieces, prompt_tokens=len(prompt.read)), error_event=_error_event, headers=headers
     )
+    service.monitoring.answered_by(asked.model, texts=1)
+    return stream
 
 
 async def _events(

@@ -82,7 +82,9 @@ async def answer(service: ModelService, request: Request, body: bytes) -> Reply 
         generator = generator_that_streams(service, name)
     if asked.stream and is_traffic:  # the comparator compares whole answers
         headers = partial(answer_header, service, request, asked.texts[0])
-        return await streamed(generator, asked.texts[0], parameters, headers=headers)
+        stream = await streamed(generator, asked.texts[0], parameters, headers=headers)
+        service.monitoring.answered_by(name, texts=1)
+        return stream
     answers = await service.answers(asked.texts, parameters, name=name, is_traffic=is_traffic)
     values = [found.value for found in answers]
     content = json.dumps(values if asked.is_list else values[0], ensure_ascii=False).encode()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (TORCH, ONNX)}
 
 
+_DECODER = "AutoModelForCausalLM"
+
+
 def runtime_of(config: ServerConfig) -> Runtime:
     """Return the runtime of a server. Raises CannotServe if this release does not know it, or if it cannot serve the adapters."""
     name = TORCH.name if config.engine is None else config.engine
@@ -31,12 +34,12 @@ def runtime_of(config: ServerConfig) -> Runtime:
 
 
 def require_generator(config: ServerConfig, runtime: Runtime, task: Task[Any]) -> None:
-    """Raise CannotServe for a task that generates text, if the runtime generates none, or if adapters are to be served."""
+    """Raise CannotServe for a task that generates text, if the runtime generates none, or if adapters are to be served on a model that is no decoder."""
     if task.generating is None:
         return
-    if runtime.load_generator is None:
+    if runtime.load_generators is None:
         message = f"runtime.engine: {runtime.name} generates no text: its file has no keys and values of earlier tokens; allowed is {TORCH.name}"
         raise CannotServe(message, exit_code=ExitCode.CONFIG)
-    if config.adapters:
+    if config.adapters and task.auto_class != _DECODER:
         message = f"spec.adapters: {task.name} serves no adapters beside a base model; run the job with output.mergeAdapter: true, the default, and serve its artifact"
         raise CannotServe(message, exit_code=ExitCode.CONFIG)

@@ -27,5 +27,7 @@ class Runtime:
     load_adapters: Callable[[ServerConfig, Manifest, Adapters, Task[Any]], Mapping[str | None, Model]] | None = None
     """Loads a base model with adapters likewise. Returns a model for each adapter by its name, and for None the base model's own, if it has one; `predict` of
     each takes windows of all. None: the runtime serves no adapters."""
-    load_generator: Callable[[ServerConfig, Manifest, Task[Any]], GeneratingModel] | None = None
-    """Loads a model that generates text, likewise. None: the runtime generates none."""
+    load_generators: (
+        Callable[[ServerConfig, Manifest, Adapters, Task[Any]], Mapping[str | None, GeneratingModel]] | None
+    ) = None
+    """Loads a model that generates text, and the adapters on it, if there are any, likewise; all share one decoder. None: the runtime generates none."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tuneloop_server.artifact import files_in
 from tuneloop_server.runtimes.pair_tokenizer import tokenizer_of
 from tuneloop_server.runtimes.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tuneloop_api.contract.artifact import Manifest
     from tuneloop_server.runtimes.tokenizer import TextTokenizer
     from tuneloop_server.tasks.task import Task
 
+T = TypeVar("T")
 _OF_THE_MODEL = frozenset(["adapter_config.json", "config.json"])
 
 
@@ -26,17 +28,22 @@ class LoadedTokenizer(NamedTuple):
     vocabulary: TextTokenizer
 
 
-class SharedTokenizers:
+def load_vocabulary(folder: Path, manifest: Manifest, *, task: Task[Any], max_windows: int) -> LoadedTokenizer:
+    """Return the tokenizer in a folder. max_windows: see `TextTokenizer`. Raises what `load_tokenizer` raises."""
+    tokenizer = load_tokenizer(folder)
+    return LoadedTokenizer(tokenizer, tokenizer_of(tokenizer, manifest, task, max_windows=max_windows))
+
+
+class SharedTokenizers(Generic[T]):
     """Loads the tokenizers of checked artifacts."""
 
-    def __init__(self, *, task: Task[Any], max_windows: int) -> None:
-        """max_windows: see `TextTokenizer`."""
-        self._task = task
-        self._max_windows = max_windows
-        self._loaded: dict[object, LoadedTokenizer] = {}
+    def __init__(self, load: Callable[[Path, Manifest], T]) -> None:
+        """load: what the task needs of a folder with the files of a tokenizer."""
+        self._load = load
+        self._loaded: dict[object, T] = {}
 
-    def load(self, folder: Path, manifest: Manifest, *, name: str) -> LoadedTokenizer:
-        """Return the tokenizer in a folder. name: the folder of the artifact whose files it holds. Raises what `load_tokenizer` raises."""
+    def load(self, folder: Path, manifest: Manifest, *, name: str) -> T:
+        """Return the tokenizer in a folder. name: the folder of the artifact whose files it holds. Raises what loading it raises."""
         files = frozenset((file.path.partition("/")[2], file.sha256) for file in files_in(manifest, name))
         spans = manifest.answer_spans
         key = (
@@ -45,9 +52,7 @@ class SharedTokenizers:
             frozenset(file for file in files if _is_of_tokenizer(file[0])),
         )
         if key not in self._loaded:
-            tokenizer = load_tokenizer(folder)
-            vocabulary = tokenizer_of(tokenizer, manifest, self._task, max_windows=self._max_windows)
-            self._loaded[key] = LoadedTokenizer(tokenizer, vocabulary)
+            self._loaded[key] = self._load(folder, manifest)
         return self._loaded[key]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,20 @@ if TYPE_CHECKING:
 
 _CACHE_SHARE = 0.5
 """Of the memory that is free once the model is loaded: for keys and values. The rest is for passes over long prompts, and for the copies while rows join."""
-_TRIAL = ((3, 5, 4), (4, 3, 5, 4, 3, 3))
+TRIAL = ((3, 5, 4), (4, 3, 5, 4, 3, 3))
 """Tokens of two prompts of different lengths. Every vocabulary has them."""
-_TRIAL_TOKEN = 5
+TRIAL_TOKEN = 5
 _ALIKE = 1e-3
 """Of the largest logit: what float32 rounds in passes of different shapes is a hundredth of it."""
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """What the files beside the weights say of how a model writes."""
+
+    defaults: GenerationDefaults
+    prompts: PromptTokenizer | SourceTokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,28 +61,34 @@ class TorchGenerator:
     """See `GeneratingModel`."""
 
     decoder: Decoder
-    defaults: GenerationDefaults
+    writing: Writing
     window: int
     most_tokens: int
-    prompts: PromptTokenizer | SourceTokenizer
+    adapter: str | None = None
+    """Whose answers these are; None: those of the model itself."""
+
+    @property
+    def defaults(self) -> GenerationDefaults:
+        """How it is decoded where a client does not say."""
+        return self.writing.defaults
 
     @property
     def unknown_ids(self) -> frozenset[int]:
         """See `Vocabulary`."""
-        return self.prompts.unknown_ids
+        return self.writing.prompts.unknown_ids
 
     @property
     def meaning(self) -> TokenMeaning:
         """What tokens stand for."""
-        return self.prompts.meaning
+        return self.writing.prompts.meaning
 
     def prompt_of_text(self, text: str, *, field: str) -> Prompt:
         """See `PromptTokenizer.of_text`."""
-        return self.prompts.of_text(text, field=field)
+        return replace(self.writing.prompts.of_text(text, field=field), adapter=self.adapter)
 
     def prompt_of_messages(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         """See `PromptTokenizer.of_messages`."""
-        return self.prompts.of_messages(messages)
+        return replace(self.writing.prompts.of_messages(messages), adapter=self.adapter)
 
 
 def load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> TorchGenerator:
@@ -96,7 +110,14 @@ def load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) ->
 
 def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
     decoder = TorchDecoder(model)
-    bytes_per_token = try_rows(model, decoder)
+    window, most_tokens = room_for_tokens(model, manifest, try_rows(model, decoder))
+    config = model.generation_config
+    writing = Writing(defaults=defaults_of(config), prompts=PromptTokenizer(tokenizer, ends=ends_of(config, tokenizer)))
+    return TorchGenerator(decoder=decoder, writing=writing, window=window, most_tokens=most_tokens)
+
+
+def room_for_tokens(model: Any, manifest: Manifest, bytes_per_token: int) -> tuple[int, int]:
+    """Return the most tokens of a prompt with its answer, and those of all rows together."""
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or manifest.max_tokens
     most_tokens = _most_tokens(model, bytes_per_token)
     window = min(context, most_tokens)
@@ -109,13 +130,7 @@ def _generator(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator
     _log.info(
         "context window: %d tokens; all answers together: %d tokens of %d bytes", window, most_tokens, bytes_per_token
     )
-    return TorchGenerator(
-        decoder=decoder,
-        defaults=defaults_of(model.generation_config),
-        window=window,
-        most_tokens=most_tokens,
-        prompts=PromptTokenizer(tokenizer, ends=ends_of(model.generation_config, tokenizer)),
-    )
+    return window, most_tokens
 
 
 def _writer(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
@@ -133,19 +148,19 @@ def _writer(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
     window = window if positions is None else min(positions, window)
     _log.info("answers: %d tokens; all together: %d tokens of %d bytes", window, most_tokens, bytes_per_token)
     ends = ends_of(config, tokenizer)
+    prompts = SourceTokenizer(
+        tokenizer,
+        max_tokens=manifest.max_tokens,
+        prefix=manifest.source_prefix or "",
+        start=decoder.start,
+        ends=ends,
+        rules=TokenRulesOfModel(config, ends=ends),
+    )
     return TorchGenerator(
         decoder=decoder,
-        defaults=defaults_of_writer(config),
+        writing=Writing(defaults=defaults_of_writer(config), prompts=prompts),
         window=window,
         most_tokens=most_tokens,
-        prompts=SourceTokenizer(
-            tokenizer,
-            max_tokens=manifest.max_tokens,
-            prefix=manifest.source_prefix or "",
-            start=decoder.start,
-            ends=ends,
-            rules=TokenRulesOfModel(config, ends=ends),
-        ),
     )
 
 
@@ -160,51 +175,53 @@ def try_rows(model: transformers.PreTrainedModel, decoder: TorchDecoder) -> int:
     state otherwise than as keys and values, or take no notice of padding.
     """
     try:
-        decoder.add(_TRIAL)
-        found = decoder.step([_TRIAL_TOKEN] * len(_TRIAL))
+        decoder.add(TRIAL)
+        found = decoder.step([TRIAL_TOKEN] * len(TRIAL))
         bytes_per_token = decoder.bytes_per_token
-        alone = [_alone(model, [*prompt, _TRIAL_TOKEN]) for prompt in _TRIAL]
+        expected = [alone(model, [*prompt, TRIAL_TOKEN]) for prompt in TRIAL]
     except Exception as error:  # an architecture's code raises what it likes
-        raise ValueError(f"{_refusal(model)} ({type(error).__name__})") from error
-    _require_alike(model, found, alone)
+        raise ValueError(f"{refusal_of_rows(model)} ({type(error).__name__})") from error
+    require_alike(model, found, expected)
     decoder.keep([])
     return bytes_per_token
 
 
 def try_sources(model: transformers.PreTrainedModel, decoder: TorchSeq2SeqDecoder) -> int:
     """Return the bytes of the keys and values of a token, of an answer or a source. Raises ValueError as `try_rows` does: here the second answer joins a token later."""
-    first, second = _TRIAL
+    first, second = TRIAL
     try:
         decoder.add([first])
-        decoder.step([_TRIAL_TOKEN])
+        decoder.step([TRIAL_TOKEN])
         decoder.add([second])
-        found = decoder.step([_TRIAL_TOKEN, _TRIAL_TOKEN])
+        found = decoder.step([TRIAL_TOKEN, TRIAL_TOKEN])
         bytes_per_token = decoder.bytes_per_token
-        answers = [[decoder.start, _TRIAL_TOKEN, _TRIAL_TOKEN], [decoder.start, _TRIAL_TOKEN]]
-        alone = [_alone(model, source, answer) for source, answer in zip(_TRIAL, answers, strict=True)]
+        answers = [[decoder.start, TRIAL_TOKEN, TRIAL_TOKEN], [decoder.start, TRIAL_TOKEN]]
+        expected = [alone(model, source, answer) for source, answer in zip(TRIAL, answers, strict=True)]
     except Exception as error:  # as above
-        raise ValueError(f"{_refusal(model)} ({type(error).__name__})") from error
-    _require_alike(model, found, alone)
+        raise ValueError(f"{refusal_of_rows(model)} ({type(error).__name__})") from error
+    require_alike(model, found, expected)
     decoder.keep([])
     return bytes_per_token
 
 
-def _require_alike(
-    model: transformers.PreTrainedModel, found: NDArray[np.float32], alone: Sequence[NDArray[np.float32]]
-) -> None:
-    require_numbers(alone)
-    if any(np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, alone, strict=True)):
-        raise ValueError(_refusal(model))
+def require_alike(model: Any, found: NDArray[np.float32], expected: Sequence[NDArray[np.float32]]) -> None:
+    """Raise ValueError unless rows that grew together have the logits of passes of their own, [B, V], and these are numbers."""
+    require_numbers(expected)
+    if any(
+        np.abs(logits - own).max() > _ALIKE * np.abs(own).max() for logits, own in zip(found, expected, strict=True)
+    ):
+        raise ValueError(refusal_of_rows(model))
 
 
-def _refusal(model: transformers.PreTrainedModel) -> str:
+def refusal_of_rows(model: transformers.PreTrainedModel) -> str:
+    """Return why answers of a model cannot grow together."""
     found = f"{model.config.model_type}: two answers that grow together are not what each would be alone"
     kind = "encoder-decoders" if model.config.is_encoder_decoder else "decoders"
     return f"{found}; allowed are {kind} that keep keys and values alone"
 
 
 @torch.inference_mode()
-def _alone(model: Any, ids: Sequence[int], answer: Sequence[int] | None = None) -> NDArray[np.float32]:
+def alone(model: Any, ids: Sequence[int], answer: Sequence[int] | None = None) -> NDArray[np.float32]:
     """Return the logits of the last token, [V], of a pass without a cache. answer: what the decoder reads, of a model that has an encoder."""
     inputs = {} if answer is None else {"decoder_input_ids": torch.tensor([answer], device=model.device)}
     logits = model(input_ids=torch.tensor([ids], device=model.device), **inputs, use_cache=False).logits

@@ -31,10 +31,16 @@ def _load_adapters(
     return load_adapters(config, manifest, adapters, task)
 
 
-def _load_generator(config: ServerConfig, manifest: Manifest, task: Task[Any]) -> GeneratingModel:
-    from tuneloop_server.runtimes.torch_generator import load_generator  # noqa: PLC0415  (as above)
+def _load_generators(
+    config: ServerConfig, manifest: Manifest, adapters: Adapters, task: Task[Any]
+) -> Mapping[str | None, GeneratingModel]:
+    if not adapters.adapters:
+        from tuneloop_server.runtimes.torch_generator import load_generator  # noqa: PLC0415  (as above)
 
-    return load_generator(config, manifest, task)
+        return {None: load_generator(config, manifest, task)}
+    from tuneloop_server.runtimes.torch_adapted_generator import load_adapted_generators  # noqa: PLC0415  (as above; PEFT as well)
+
+    return load_adapted_generators(config, manifest, adapters, task)
 
 
-TORCH = Runtime(name="torch", load=_load, load_adapters=_load_adapters, load_generator=_load_generator)
+TORCH = Runtime(name="torch", load=_load, load_adapters=_load_adapters, load_generators=_load_generators)

@@ -64,7 +64,10 @@ def pod(deployment: ModelDeployment) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def server(pod: dict[str, Any], artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForeignServer]:
-    with foreign_server.running(pod["spec"], artifact=artifact, folder=tmp_path_factory.mktemp("pod")) as found:
+    folder = tmp_path_factory.mktemp("pod")
+    with foreign_server.running(
+        pod["spec"], program=foreign_server.hf_serve(), artifact=artifact, folder=folder
+    ) as found:
         yield found
 
 

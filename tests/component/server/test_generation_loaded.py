@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,14 +147,21 @@ def test_memory_cuts_the_context_window(tmp_path, monkeypatch):
 ADAPTER = ServedAdapter(name="a", artifact_path="/a", artifact_uri="pvc://models/a")
 
 
+WRITER = replace(TEXT_GENERATION, name="text2text-generation", auto_class="AutoModelForSeq2SeqLM")
+
+
 @pytest.mark.parametrize(
-    ("runtime", "changes", "message"),
+    ("task", "runtime", "changes", "message"),
     [
-        ("onnx", {"engine": "onnx"}, "runtime.engine: onnx generates no text: its file has no keys and values of earlier tokens"),
-        ("torch", {"adapters": [ADAPTER]}, "spec.adapters: text-generation serves no adapters beside a base model"),
+        (TEXT_GENERATION, "onnx", {"engine": "onnx"}, "runtime.engine: onnx generates no text: its file has no keys and values of earlier tokens"),
+        (WRITER, "torch", {"adapters": [ADAPTER]}, "spec.adapters: text2text-generation serves no adapters beside a base model"),
     ],
 )  # fmt: skip
-def test_what_a_generating_model_cannot_have_is_refused_by_its_name(runtime, changes, message):
+def test_what_a_generating_model_cannot_have_is_refused_by_its_name(task, runtime, changes, message):
     with pytest.raises(CannotServe) as refused:
-        require_generator(configuration(Path("/artifact"), **changes), RUNTIMES[runtime], TEXT_GENERATION)
+        require_generator(configuration(Path("/artifact"), **changes), RUNTIMES[runtime], task)
     assert str(refused.value).startswith(message)
+
+
+def test_a_decoder_may_have_adapters():
+    require_generator(configuration(Path("/artifact"), adapters=[ADAPTER]), RUNTIMES["torch"], TEXT_GENERATION)

@@ -132,9 +132,21 @@ def test_models_are_scraped_in_the_namespaces_that_the_operator_watches(helm, va
 
 def test_a_program_in_a_pod_cannot_write_the_names_of_another_deployment(helm):
     (monitor,) = of_kind(helm.rendered(served=[PROMETHEUS]), "PodMonitor")
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    assert endpoint["honorLabels"] is False
-    assert {"deployment", "revision", "component"} == {rule["targetLabel"] for rule in endpoint["relabelings"]}
+    ours, of_another_image = monitor["spec"]["podMetricsEndpoints"]
+    for endpoint in (ours, of_another_image):
+        assert endpoint["honorLabels"] is False
+        written = {rule["targetLabel"] for rule in endpoint["relabelings"] if "targetLabel" in rule}
+        assert written - {"__metrics_path__"} == {"deployment", "revision", "component"}
+    assert (ours["port"], of_another_image["port"]) == ("metrics", "http")
+
+
+def test_a_server_of_another_image_is_scraped_where_its_annotations_say(helm):
+    (monitor,) = of_kind(helm.rendered(served=[PROMETHEUS]), "PodMonitor")
+    _, endpoint = monitor["spec"]["podMetricsEndpoints"]
+    by_source = {rule["sourceLabels"][0]: rule for rule in endpoint["relabelings"] if "sourceLabels" in rule}
+    annotation = "__meta_kubernetes_pod_annotation_prometheus_io_"
+    assert by_source[f"{annotation}scrape"] | {"action": "keep", "regex": "true"} == by_source[f"{annotation}scrape"]
+    assert by_source[f"{annotation}path"]["targetLabel"] == "__metrics_path__"
 
 
 def _dashboards(helm, values, *, served=()):

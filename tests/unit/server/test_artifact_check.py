@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from artifact import manifest_of
 
-from tuneloop_api.contract.artifact import ArtifactFile
+from tuneloop_api.contract.artifact import AdapterBase, ArtifactFile
 from tuneloop_api.contract.exit_codes import ExitCode
 from tuneloop_api.contract.server_config import ServerConfig
+from tuneloop_api.wire.model import changed
 from tuneloop_server.artifact_check import main
 
 SHA256 = "9834876dcfb05cb167a5c24953eba58c4ac89b1adf57f28f2f9d09af107ee8f0"
@@ -68,3 +69,60 @@ def test_a_task_that_the_program_cannot_serve_is_refused(check: Any, capsys: pyt
         "tuneloop-server: pvc://m/reviews: manifest.json has the task text-classification, "
         "this runtime serves token-classification, text-generation; set runtime.type: Builtin\n"
     )
+
+
+@pytest.fixture
+def adapter(config: Path) -> Path:
+    """The folder of an adapter on the one file of the artifact; the configuration names it."""
+    folder = config.parent / "films"
+    (folder / "adapter").mkdir(parents=True)
+    names = ("adapter_model.safetensors", "adapter_config.json", "config.json")
+    for name in names:
+        (folder / "adapter" / name).write_bytes(b"aaa")
+    files = [ArtifactFile(path=f"adapter/{name}", size=3, sha256=SHA256) for name in names]
+    base = AdapterBase(files=[ArtifactFile(path="weights.safetensors", size=3, sha256=SHA256)])
+    manifest = changed(manifest_of(["a"], files=files), adapter_base=base)
+    (folder / "manifest.json").write_text(json.dumps(manifest.to_wire()))
+    place = {"name": "films", "artifactPath": str(folder), "artifactUri": "pvc://m/films"}
+    _change(config, adapters=[place], digest=None)
+    pre_trained = config.parent / "artifact"
+    (pre_trained / "manifest.json").unlink()
+    (pre_trained / "weights.safetensors").write_bytes(b"aaa")
+    return folder
+
+
+def _change(config: Path, **fields: Any) -> None:
+    config.write_text(json.dumps(json.loads(config.read_text()) | fields))
+
+
+def test_a_pre_trained_model_passes_with_the_adapters_on_it(
+    check: Any, adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check("--task", "text-classification") == ExitCode.OK
+    assert "pvc://m/films: 3 files are as sha256:" in capsys.readouterr().out
+
+
+def test_a_damaged_adapter_is_named(check: Any, adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (adapter / "adapter/adapter_config.json").write_bytes(b"aab")
+    assert check() == ExitCode.STORAGE
+    assert "pvc://m/films: adapter/adapter_config.json: found SHA-256" in capsys.readouterr().err
+
+
+def test_another_base_model_is_refused(check: Any, adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (adapter.parent / "artifact/weights.safetensors").write_bytes(b"aab")
+    assert check() == ExitCode.MODEL_ACCESS
+    assert "pvc://m/reviews: weights.safetensors: found SHA-256" in capsys.readouterr().err
+
+
+def test_an_artifact_below_adapters_needs_its_digest(
+    check: Any, adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program is told to read the folder of a pre-trained model, and an artifact has its model in `model/`."""
+    files = [ArtifactFile(path="model/weights.safetensors", size=3, sha256=SHA256)]
+    manifest = manifest_of(["a"], files=files)
+    (adapter.parent / "artifact/manifest.json").write_text(json.dumps(manifest.to_wire()))
+    (adapter.parent / "artifact/model/weights.safetensors").write_bytes(b"aaa")
+    assert check() == ExitCode.MODEL_ACCESS
+    assert "pvc://m/reviews: holds manifest.json, expected the folder of a pre-trained model" in capsys.readouterr().err
+    _change(adapter.parent / "server.json", digest=manifest.digest())
+    assert check() == ExitCode.OK

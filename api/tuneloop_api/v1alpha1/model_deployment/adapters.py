@@ -63,9 +63,9 @@ ADAPTER_RULES = (
     Rule(
         field="adapters",
         reason="FieldValueForbidden",
-        cel="!has(self.adapters) || self.?runtime.?type.orValue('Builtin') == 'Builtin'",
-        holds=lambda spec: spec.adapters is None or not spec.has_external_runtime,
-        message="applies only to runtime.type: Builtin (give adapters in runtime.args of the program instead)",
+        cel="!has(self.adapters) || self.?runtime.?type.orValue('Builtin') != 'Custom'",
+        holds=lambda spec: spec.adapters is None or spec.runtime is None or spec.runtime.type != "Custom",
+        message="applies only to runtime.type: Builtin and VLLM (give adapters in runtime.args of the program instead)",
     ),
 )
 """Of the spec."""

@@ -41,7 +41,7 @@ class RuntimeOptions(SpecModel):
 
     type: Literal["Builtin", "Custom", "VLLM"] | None = None
     """Which program serves the model. Builtin: the model server of Tuneloop. Custom: the program of `spec.image`, as `command`, `args` and `endpoints` say. VLLM: `vllm serve` of
-    `spec.image`, for text classification. Default: Builtin."""
+    `spec.image`, for text classification and generation. Default: Builtin."""
     engine: Literal["auto", "torch", "onnx"] | None = None
     """Which library runs the model: `torch` takes `model/` of the artifact, `onnx` (ONNX Runtime) takes `onnx/`, which a FineTuneJob publishes with
     `output.formats: [safetensors, onnx]`; `auto` is torch in this release. Embeddings need torch. Applies only to `type: Builtin`. Default: `auto`."""

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 ARTIFACT_PATH = "/tuneloop/artifact"
 MODEL_PATH = f"{ARTIFACT_PATH}/model"
-TASKS_OF_VLLM = ("text-classification",)
+_ADAPTERS = "/tuneloop/adapters"
+_MOST_RANK = 64
+"""Of an adapter, where `runtime.args` names no other: vLLM keeps room for it, and refuses a higher rank when it starts."""
+TASKS_OF_VLLM = ("text-classification", "text-generation")
 """vLLM answers token classification with a vector for each token, and no entities."""
 _DTYPES_OF_VLLM = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _PROBE_SECONDS = 5
@@ -86,7 +89,7 @@ def external_container(
     return {
         "name": SERVER_CONTAINER,
         **image_of(spec.image, settings, policy=spec.image_pull_policy),
-        **_command_line(deployment),
+        **_command_line(deployment, config),
         "env": environment(_variables(deployment, settings), spec, settings),
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "resources": container_resources(
@@ -116,32 +119,48 @@ def external_shared_memory(spec: ModelDeploymentSpec) -> tuple[Fields, Fields]:
 
 
 def _artifact_mounts(config: ServerConfig) -> list[Fields]:
-    place = claim_path(config.artifact_uri)
-    if place is None:
-        return []
-    # the only claim of a server
-    return [{"name": "claim-0", "mountPath": ARTIFACT_PATH, "subPath": place.path, "readOnly": True}]
+    """Return the mounts of the artifact and of each adapter; of their claims the image sees nothing else."""
+    adapters = {f"{_ADAPTERS}/{adapter.name}": adapter.artifact_uri for adapter in config.adapters or ()}
+    places = {path: claim_path(uri) for path, uri in ({ARTIFACT_PATH: config.artifact_uri} | adapters).items()}
+    found = {path: place for path, place in places.items() if place is not None}
+    claims = sorted({place.claim for place in found.values()})  # in the order of `claim_volumes`
+    return [
+        {"name": f"claim-{claims.index(place.claim)}", "mountPath": path, "subPath": place.path, "readOnly": True}
+        for path, place in found.items()
+    ]
 
 
-def _command_line(deployment: ModelDeployment) -> Fields:
+def _command_line(deployment: ModelDeployment, config: ServerConfig) -> Fields:
     runtime = deployment.spec.runtime or RuntimeOptions()
     if runtime.type == "VLLM":
-        return {"command": ["vllm", "serve"], "args": [*_arguments_of_vllm(deployment, runtime), *(runtime.args or ())]}
+        words = [*_arguments_of_vllm(deployment, runtime, config), *_adapters_of_vllm(config), *(runtime.args or ())]
+        return {"command": ["vllm", "serve"], "args": words}
     return {name: words for name, words in (("command", runtime.command), ("args", runtime.args)) if words}
 
 
-def _arguments_of_vllm(deployment: ModelDeployment, runtime: RuntimeOptions) -> list[str]:
+def _arguments_of_vllm(deployment: ModelDeployment, runtime: RuntimeOptions, config: ServerConfig) -> list[str]:
     resources = deployment.spec.resources or ServerResources()
     options = {
         "--port": endpoints_of(deployment.spec).port,
         "--served-model-name": deployment.metadata["name"],
-        "--runner": "pooling",
         "--dtype": _DTYPES_OF_VLLM.get(runtime.dtype or "auto"),
         "--max-model-len": runtime.max_model_tokens,
         "--tensor-parallel-size": resources.gpus if (resources.gpus or 0) > 1 else None,
     }
     given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return [MODEL_PATH, *given]
+    is_folder = (
+        config.adapters is not None and config.digest is None
+    )  # of a pre-trained model; `artifact_check` requires it
+    return [ARTIFACT_PATH if is_folder else MODEL_PATH, *given]
+
+
+def _adapters_of_vllm(config: ServerConfig) -> list[str]:
+    """Return the options for adapters, which vLLM loads when it starts; empty without them."""
+    if not config.adapters:
+        return []
+    modules = [f"{adapter.name}={_ADAPTERS}/{adapter.name}/adapter" for adapter in config.adapters]
+    room = ["--max-loras", str(len(modules)), "--max-lora-rank", str(_MOST_RANK)]
+    return ["--enable-lora", *room, "--lora-modules", *modules]
 
 
 def _variables(deployment: ModelDeployment, settings: OperatorSettings) -> list[Fields]:

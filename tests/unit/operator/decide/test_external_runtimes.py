@@ -208,6 +208,7 @@ def test_a_model_that_writes_texts_for_texts_gets_a_server_of_ours_or_of_the_use
     [
         ({"task": "text2text-generation"}, "TaskNotServed", []),
         ({"task": "text-classification"}, "ArtifactFound", [["vllm", "serve"]]),
+        ({"task": "text-generation"}, "ArtifactFound", [["vllm", "serve"]]),
         ({"task": "text-classification", "taskOptions": {"problemType": "multi-label"}}, "TaskNotServed", []),
         ({"task": "token-classification"}, "TaskNotServed", []),
     ],

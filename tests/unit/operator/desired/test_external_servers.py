@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from desired_pods import SETTINGS, Fields, container_of, pod_in, server
+from desired_pods import SETTINGS, Fields, a_deployment, container_of, pod_in, server
 from pod_security import offences
 
 from tuneloop_api.wire.model import changed
+from tuneloop_operator.desired.model_deployment.serving import (
+    AdapterReference,
+    ArtifactReference,
+    server_config,
+    server_deployment,
+)
 from tuneloop_operator.settings.pod_defaults import PodDefaults
 
 IMAGE = "registry.example/serve:1"
@@ -63,7 +69,7 @@ def test_our_image_checks_the_artifact_first() -> None:
 
 def test_the_check_refuses_a_task_that_vllm_cannot_serve() -> None:
     (check,) = pod(type_="VLLM")["initContainers"]
-    assert check["command"][-2:] == ["--task", "text-classification"]
+    assert check["command"][-4:] == ["--task", "text-classification", "--task", "text-generation"]
 
 
 def test_the_program_is_told_by_variables_where_the_model_is() -> None:
@@ -142,9 +148,55 @@ def test_a_server_goes_on_before_it_is_asked_to_stop(lifecycle: Fields, sleep: i
 )
 def test_the_command_line_of_vllm(runtime: Fields, gpus: int, words: list[str]) -> None:
     found = container(type_="VLLM", spec={"resources": RESOURCES | {"gpus": gpus}}, **runtime)
-    always = ["/tuneloop/artifact/model", "--port", "8080", "--served-model-name", "reviews", "--runner", "pooling"]
+    always = ["/tuneloop/artifact/model", "--port", "8080", "--served-model-name", "reviews"]
     assert found["command"] == ["vllm", "serve"]
     assert found["args"] == [*always, *words]
+
+
+def with_adapters(*, digest: str | None) -> Fields:
+    """Return the pod of vLLM with two adapters, one of them on another claim."""
+    spec = {"image": IMAGE, "runtime": {"type": "VLLM", "args": ["--max-lora-rank", "128"]}, "resources": RESOURCES}
+    deployment = a_deployment(**spec)
+    adapters = (
+        AdapterReference(name="films", uri="pvc://models/films", digest=None),
+        AdapterReference(name="books", uri="pvc://adapters/b/1", digest=None),
+    )
+    config = server_config(deployment, ArtifactReference(uri="pvc://models/base", digest=digest, adapters=adapters))
+    return pod_in(server_deployment(deployment, config, settings=SETTINGS))
+
+
+def test_vllm_loads_the_adapters_of_the_spec_by_their_names() -> None:
+    words = container_of(with_adapters(digest="sha256:" + "a" * 64))["args"]
+    assert words[0] == "/tuneloop/artifact/model"
+    start = words.index("--enable-lora")
+    assert words[start:] == [
+        *("--enable-lora", "--max-loras", "2", "--max-lora-rank", "64"),
+        *("--lora-modules", "films=/tuneloop/adapters/films/adapter", "books=/tuneloop/adapters/books/adapter"),
+        *("--max-lora-rank", "128"),
+    ]
+
+
+def test_a_base_model_without_a_digest_is_the_folder_of_a_pre_trained_model() -> None:
+    assert container_of(with_adapters(digest=None))["args"][0] == "/tuneloop/artifact"
+
+
+def test_the_image_sees_each_adapter_and_nothing_else_of_its_claim() -> None:
+    made = with_adapters(digest=None)
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for volume in made["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    mounts = {
+        mount["mountPath"]: (claims[mount["name"]], mount["subPath"], mount["readOnly"])
+        for mount in container_of(made)["volumeMounts"]
+        if mount["name"] in claims
+    }
+    assert mounts == {
+        "/tuneloop/artifact": ("models", "base", True),
+        "/tuneloop/adapters/films": ("models", "films", True),
+        "/tuneloop/adapters/books": ("adapters", "b/1", True),
+    }
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Served:
         model = SimpleNamespace(decoder=self.decoder, meaning=meaning, most_tokens=1000)
         metrics = GenerationMetrics(self.monitoring)
         self.worker = ThreadPoolExecutor(1)
-        self.batcher = TokenBatcher(model, settings=config.batching, metrics=metrics, worker=self.worker)
+        self.batcher = TokenBatcher({None: model}, settings=config.batching, metrics=metrics, worker=self.worker)
 
     def pieces(self, *prompt: int, most: int = 5):
         return self.batcher.pieces(Prompt(text="", ids=list(prompt)), Generation(max_tokens=most))

@@ -12,6 +12,7 @@ from peft import PeftModel
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.export.exporters.exporter import Exporter, ExportInputs
 from tuneloop_trainer.methods.prompts import answer_for_text_alone
+from tuneloop_trainer.models.generation import end_texts_at
 from tuneloop_trainer.models.load import load_model
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ def _write_model_config(inputs: ExportInputs, model: Any, folder: Path) -> None:
     config = copy.deepcopy(model.config)
     config.name_or_path, config.architectures = "", [type(model.get_base_model()).__name__]
     config.save_pretrained(folder)
-    if inputs.task.generation is not None:
-        model.generation_config.save_pretrained(folder)
+    writing = getattr(model.get_base_model(), "generation_config", None)
+    if writing is not None:
+        end_texts_at(writing, inputs.tokenizer().eos_token_id)
+        writing.save_pretrained(folder)
 
 
 def _load(inputs: ExportInputs, folder: Path) -> nn.Module:
