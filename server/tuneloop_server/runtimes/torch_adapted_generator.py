@@ -12,6 +12,7 @@ from transformers import AutoConfig, GenerationConfig
 
 from tuneloop_server.runtimes.adapted_base import OWN, Switch, load_adapted_base, read_as
 from tuneloop_server.runtimes.devices import device_of, place
+from tuneloop_server.runtimes.generation_config import defaults_of, ends_of
 from tuneloop_server.runtimes.prompts import PromptTokenizer
 from tuneloop_server.runtimes.shared_tokenizers import SharedTokenizers
 from tuneloop_server.runtimes.tokenizer import load_tokenizer
@@ -22,8 +23,6 @@ from tuneloop_server.runtimes.torch_generator import (
     TorchGenerator,
     Writing,
     alone,
-    defaults_of,
-    ends_of,
     refusal_of_rows,
     require_alike,
     room_for_tokens,

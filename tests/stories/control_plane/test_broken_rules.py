@@ -34,6 +34,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"method": {"virtualTokens": 8}}, "spec.method.virtualTokens: Forbidden: applies only to type: prefix or prompt or p-tuning"),
     (FineTuneJob, {"task": "token-classification", "method": {"type": "p-tuning"}, "output": {"mergeAdapter": False}}, "spec.method.type: Forbidden: must not be prompt or p-tuning with task: token-classification"),
     (FineTuneJob, {"method": {"useDora": True}, "deepspeed": {"stage": 3}}, "spec.deepspeed.stage: Forbidden: cannot be 3 with method.useDora"),
+    (FineTuneJob, {"method": {"useDora": True, "usePissa": True}}, "spec.method.usePissa: Forbidden: cannot be true with method.useDora"),
     (FineTuneJob, {"training": {"evaluateEvery": {}}}, "spec.training.evaluateEvery: Invalid value: exactly one of steps and epochs must be given"),
     (FineTuneJob, {"training": {"evaluateEvery": {"steps": 1, "epochs": 1}}}, "spec.training.evaluateEvery: Invalid value: exactly one of steps and epochs must be given"),
     (FineTuneJob, {"training": {"epochs": 1, "maxSteps": 1}}, "spec.training.maxSteps: Forbidden: cannot be combined with epochs"),
@@ -196,7 +197,6 @@ BROKEN_RULES = [
         ({"training": {"bestMetric": "macro_f1"}}, "training.bestMetric", "Forbidden: must be a metric of the task"),
         ({"taskOptions": {"lossOn": "completion"}}, "taskOptions.lossOn", "Invalid value: must be a part that the rows have"),
         ({"taskOptions": {"lossOn": "assistant"}, "data": {"train": [TRAIN], "format": "text"}}, "taskOptions.lossOn", "Invalid value: must be a part that the rows have"),
-        ({"method": {"type": "prefix"}, "output": {"mergeAdapter": False}}, "method.type", "Forbidden: prefix, prompt and p-tuning do not work with task: text-generation"),
         *((given, field, "Forbidden: cannot be combined with task: text-generation") for given, field in (
             ({"model": {"uri": "hf://a/b", "labels": ["a", "b"]}}, "model.labels"),
             ({"data": {"train": [TRAIN], "split": {"stratify": True, "method": "random"}}}, "data.split.stratify"),

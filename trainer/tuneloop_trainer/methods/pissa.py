@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft.tuners.lora import Linear, LoraLayer
-from peft.utils.integrations import gather_params_ctx
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from tuneloop_trainer.engine.deepspeed_import import deepspeed
 from tuneloop_trainer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def begin_with_principal_parts(model: nn.Module, *, rank: int, seed: int) -> Non
                 hint="leave out method.usePissa, or name linear layers in method.targetModules",
             )
         weight = layer.get_base_layer().weight
-        with gather_params_ctx(weight):  # ZeRO-3 has divided the weight between the ranks
+        with deepspeed.zero.GatheredParameters([weight], enabled=hasattr(weight, "ds_id")):  # ZeRO-3 has divided it
             a, b = _principal_parts(layer, weight, rank=rank, seed=seed)
         for matrix, first, dim, sign in ((layer.lora_A["default"], a, 0, 1), (layer.lora_B["default"], b, 1, -1)):
             parametrize.register_parametrization(matrix, "weight", _WithFirst(first, dim=dim, sign=sign), unsafe=True)

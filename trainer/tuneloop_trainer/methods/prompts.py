@@ -7,6 +7,7 @@ and p-tuning a small network that writes the embeddings (Liu et al. 2021, arXiv:
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from tuneloop_trainer.methods.combinations import refuse_combination
 from tuneloop_trainer.methods.method import Method
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
     from tuneloop_api.contract.settings import MethodSettings
@@ -53,6 +56,16 @@ def answer_for_text_alone(model: Any) -> None:
     model.register_forward_hook(cut, with_kwargs=True)
 
 
+@contextmanager
+def _without_virtual_tokens(model: Any) -> Iterator[None]:
+    """Let the model read texts alone in this context. PEFT's own way asks every model for a function of generation, which classifiers lack (PEFT 0.21.2)."""
+    kept, model.forward = model.forward, model.base_model.forward
+    try:
+        yield
+    finally:
+        model.forward = kept
+
+
 def _config(peft: Any, model: Any, settings: MethodSettings, *, task: Task) -> Any:
     """Return PEFT's settings. The sizes are given: PEFT reads them by names that not every configuration has, and takes the hidden size for that of embeddings."""
     text = model.config.get_text_config()
@@ -82,7 +95,7 @@ _method = partial(
     merge=None,
     is_adapter=True,
     describe=_describe,
-    as_base=lambda model: model.disable_adapter(),
+    as_base=_without_virtual_tokens,
     reserves=lambda settings: settings.virtual_tokens,
     larger=("method.virtualTokens: 50", "method.type: lora"),
 )
