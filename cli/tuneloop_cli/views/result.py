@@ -20,6 +20,7 @@ def result(job: Manifest) -> str:
 
 def _succeeded(job: Manifest) -> Iterator[str]:
     yield f"{job['metadata']['name']} succeeded."
+    yield _best_trial(at(job, "status.search"))
     lines = list(scores(job))
     width = max((len(score.name) for score in lines), default=0)
     yield from (f"  {score.name:<{width}}  {score.value}" for score in lines)
@@ -27,6 +28,15 @@ def _succeeded(job: Manifest) -> Iterator[str]:
         yield f"beside the champion: {comparison['verdict']}: {comparison['message']}"
     yield f"artifact: {at(job, 'status.artifact.uri')}"
     yield f"digest:   {at(job, 'status.artifact.digest')}"
+
+
+def _best_trial(search: Manifest | None) -> str:
+    """Return which trial of a search is published; empty without a search."""
+    if not search or "best" not in search:
+        return ""
+    values = ", ".join(f"{path}: {value}" for path, value in search["parameters"].items())
+    trials = search["trial"].partition("/")[2]
+    return f"best trial: {search['best']} of {trials}: {values} ({search['metric']} {search['value']:.4f} on validation rows)"
 
 
 def _failed(job: Manifest) -> Iterator[str]:

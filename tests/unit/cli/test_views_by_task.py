@@ -113,3 +113,18 @@ def test_the_page_and_the_closing_lines_say_how_the_model_stands_beside_the_cham
     job = finished_job("text-classification", {"metrics": [metric("accuracy", 0.9)], "comparison": comparison})
     assert "beside the champion: Better: better on 150 golden rows" in result(job)
     assert "champion: Better: better on 150 golden rows" in " ".join(page(job, now=NOW, has_session=False).split())
+
+
+def test_the_closing_lines_of_a_search_name_the_trial_that_is_published() -> None:
+    job = finished_job("text-classification", {"metrics": [metric("accuracy", 0.9)]})
+    job["status"]["search"] = {
+        "trial": "12/12",
+        "best": 7,
+        "metric": "macro_f1",
+        "value": 0.81234,
+        "parameters": {"training.learningRate": "0.0003", "method.type": "lora"},
+    }
+    line = "best trial: 7 of 12: training.learningRate: 0.0003, method.type: lora (macro_f1 0.8123 on validation rows)"
+    assert line in result(job).splitlines()
+    job["status"]["search"] = {"trial": "0/12"}
+    assert "best trial" not in result(job)
