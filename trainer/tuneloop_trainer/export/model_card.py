@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from tuneloop_api.v1alpha1.fine_tune_job.training import FALLING
 from tuneloop_api.wire.model import changed
 from tuneloop_api.wire.uris import HUB_SCHEME
 from tuneloop_trainer.diagnosis.curves import FEWEST_STEPS
@@ -149,8 +150,12 @@ def _results(facts: Facts) -> str:
 
 
 def _comparison_sentence(paired: Measured, task: Task) -> str:
-    shown = f"{paired.value:+.4f} {task.primary_metric} [{paired.low:+.4f}, {paired.high:+.4f}]"
-    compared = f"Against {task.rival_title} on the same rows: {shown}."
+    sign, remark = (-1, ", where less is better") if task.primary_metric in FALLING else (1, "")
+    limits = ", ".join(
+        f"{limit:+.4f}" for limit in sorted(sign * limit for limit in (paired.low, paired.high) if limit is not None)
+    )
+    shown = f"{sign * paired.value:+.4f} {task.primary_metric} [{limits}]"
+    compared = f"Against {task.rival_title} on the same rows: {shown}{remark}."
     if paired.low is not None and paired.low > 0:
         return f"{compared} The model is better."
     if paired.high is not None and paired.high < 0:

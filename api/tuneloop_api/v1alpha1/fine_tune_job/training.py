@@ -98,7 +98,7 @@ MetricName = Literal[
     "exact_match",
     "f1",
 ]
-FALLING = ("loss", "rmse", "mae", "perplexity", "bits_per_byte")
+FALLING = ("loss", "rmse", "mae", "perplexity", "bits_per_byte", "bits_per_masked_byte")
 """Metrics that are to fall; all others are to rise."""
 LANGUAGE_MODELS = ("text-generation", "text2text-generation")
 """Tasks whose classes are the tokens of a vocabulary."""

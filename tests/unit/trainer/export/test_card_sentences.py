@@ -10,6 +10,7 @@ import pytest
 from tuneloop_api.contract.results import Finding, FindingName, Measured
 from tuneloop_trainer.export.model_card import _comparison_sentence, diagnosis_section, license_of
 from tuneloop_trainer.tasks.text_classification import TEXT_CLASSIFICATION
+from tuneloop_trainer.tasks.text_generation import TEXT_GENERATION
 from tuneloop_trainer.tasks.token_classification import TOKEN_CLASSIFICATION
 
 
@@ -70,6 +71,12 @@ def test_findings_stand_in_words():
 def test_the_verdict_says_no_more_than_the_interval(low, high, expected):
     paired = Measured(name="gain", value=(low + high) / 2, low=low, high=high)
     assert expected in _comparison_sentence(paired, TEXT_CLASSIFICATION)
+
+
+def test_a_gain_of_a_metric_that_falls_is_shown_as_its_fall() -> None:
+    gain = Measured(name="bits_per_byte_gain_over_n_gram", value=0.31, low=0.2, high=0.42)
+    sentence = _comparison_sentence(gain, TEXT_GENERATION)
+    assert "-0.3100 bits_per_byte [-0.4200, -0.2000], where less is better. The model is better." in sentence
 
 
 @pytest.mark.parametrize(
