@@ -33,18 +33,19 @@ SearchedField: TypeAlias = Literal[
     "method.dropout",
     "method.useDora",
     "method.useRslora",
+    "method.usePissa",
     "method.virtualTokens",
     "data.balance.classWeights",
     "data.balance.focalGamma",
 ]
 WHOLE_NUMBERS = ("training.maxSteps", "training.warmupSteps", "method.rank", "method.alpha", "method.virtualTokens")
-SWITCHES = ("method.useDora", "method.useRslora")
+SWITCHES = ("method.useDora", "method.useRslora", "method.usePissa")
 WORDS = ("training.scheduler", "method.type", "data.balance.classWeights", *SWITCHES)
 CHOICES = ("training.globalBatchSize", *WORDS)
 """Fields that have no range: words, switches, and the global batch, of which an odd number of rows would leave micro-batches of a single row."""
 SEARCHED: tuple[str, ...] = get_args(SearchedField)
 METHODS_OF: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("method.rank", "method.alpha", "method.dropout", "method.useDora", "method.useRslora"), ("lora",)),
+    **dict.fromkeys(("method.rank", "method.alpha", "method.dropout", *SWITCHES), ("lora",)),
     "method.virtualTokens": PROMPTS,
     "training.layerwiseLrDecay": ("full", "bitfit"),
 }
