@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from server_process import Artifact, configuration
 from tiny_masked import MASK, tiny_masked
 from tiny_readers import tiny_reader
+from writing_models import writing_artifact
 
 from tuneloop_server.runtimes import RUNTIMES
 from tuneloop_server.tasks import TASKS
@@ -97,10 +98,11 @@ CASES = [
 @pytest.fixture(scope="module")
 def other_artifacts(tmp_path_factory, tagger_artifact):
     """Artifacts by task."""
-    decoder, reader, masked = (tmp_path_factory.mktemp(name) for name in ("decoder", "reader", "masked"))
+    decoder, writer, reader, masked = (tmp_path_factory.mktemp(n) for n in ("decoder", "writer", "reader", "masked"))
     return {
         "token-classification": tagger_artifact,
         "text-generation": Artifact(decoder, tiny_decoder(decoder, "llama")),
+        "text2text-generation": Artifact(writer, writing_artifact(writer, "bart")),
         "question-answering": Artifact(reader, tiny_reader(reader, "bert")),
         "fill-mask": Artifact(masked, tiny_masked(masked, "bert")),
     }

@@ -24,9 +24,14 @@ def test_promtool_finds_nothing_to_complain_of(text):
 
 
 def test_the_recording_rules_use_names_that_a_server_exports(tmp_path):
-    """The tables of the operator and of features are held against what is exported elsewhere."""
+    """The tables of the operator, of features and of text generation are held against what is exported elsewhere."""
     text = FeedbackServer(tmp_path).metrics
-    others = ("Operator: deployments", "Operator: baselines", "Model servers: features")
+    others = (
+        "Operator: deployments",
+        "Operator: baselines",
+        "Model servers: features",
+        "Model servers: text generation",
+    )
     exported = exported_types(text).keys() | {name for section in others for name in rows(section)}
     assert names_in_rules("tuneloop") <= exported
 

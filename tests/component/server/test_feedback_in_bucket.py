@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -197,9 +198,9 @@ writer.close()
 @contextmanager
 def process_of_a_pod(folder: Path) -> Iterator[subprocess.Popen]:
     """A process that takes each line as a text with its label, as a server does, and ends with its input."""
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(folder), URI], stdin=subprocess.PIPE, text=True, bufsize=1
-    ) as process:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SERVER, str(folder), URI]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, bufsize=1, env=environment) as process:
         yield process
         process.kill()
 
