@@ -96,7 +96,7 @@ class Clients:
 
 
 def job(name: str, **changes: Any) -> dict[str, Any]:
-    """Return a job over the prompts about colours. Of 600 steps a tiny decoder learns two kinds of answers; with 300 a dog said `woot`."""
+    """Return a job over the prompts about colours. After 600 steps a tiny decoder knows two kinds of answers by heart; after 300 it wrote `woot` for `woof`."""
     data = {
         "train": [{"uri": f"pvc://{CLAIM}/train.jsonl"}],
         "validation": [{"uri": f"pvc://{CLAIM}/validation.jsonl"}],
