@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from tuneloop_api.features.bins import NumberBins, number_bins
+from tuneloop_api.features.refusals import begins_with_refusal
 from tuneloop_api.features.task_features import TaskFeatures
 
 if TYPE_CHECKING:
@@ -29,23 +30,6 @@ REPEATS = 0.5
 """An answer of which more than this part is repetition turns in a circle."""
 LEAST_ANSWERS = 50
 """With fewer reference answers the edges of bins are fixed ones."""
-_BEGINNING = 100
-"""Characters of an answer in which a refusal is looked for."""
-_REFUSALS = (
-    "i'm sorry, but i can",
-    "i am sorry, but i can",
-    "sorry, but i can",
-    "sorry, i can",
-    "i can't",
-    "i cannot",
-    "i can not",
-    "i'm unable to",
-    "i am unable to",
-    "i'm not able to",
-    "i am not able to",
-    "as an ai",
-)
-"""With which refusals begin, in English alone: a model that refuses in other words counts as sound."""
 _LONGER = (128.0, 256.0, 512.0, 1024.0, 2048.0)
 """Edges of the length beyond reference answers, which are short."""
 _FIXED = {
@@ -92,7 +76,7 @@ def kind_of(text: str, repeated: float) -> AnswerKind:
     """Return the first kind that holds. repeated: `repetition` of the answer's tokens."""
     if not text.strip():
         return "empty"
-    if " ".join(text[:_BEGINNING].replace("’", "'").split()).casefold().startswith(_REFUSALS):
+    if begins_with_refusal(text):
         return "refused"
     return "repeating" if repeated > REPEATS else "sound"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter, deque
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import numpy as np
 import pytest
+from demo_loop.accuracy import wilson
 from routed_sessions import is_routed, require_envoy, whole
 from scraped_numbers import require_prometheus
 from tiny_language_models import tiny_decoder, write_rows
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.local_story, pytest.mark.full, pytest.mark.timeout(2400)]
 
 SECONDS = 900
-PER_SECOND, LABELLED, SCORED = 8.0, 0.8, 60
-"""Requests a second, the share of them that get a score, and how many of the newest make the mean."""
+PER_SECOND, LABELLED, SCORED = 8.0, 0.8, 200
+"""Requests a second, the share of them that get a score, and how many answers make a mean."""
 ANSWERS = {
     "colour": {"grass": "green", "the sky": "blue", "snow": "white", "coal": "black", "blood": "red", "the sun": "yellow"},
     "sound": {"a cow": "moo", "a cat": "meow", "a dog": "woof", "a duck": "quack", "a sheep": "baa", "an owl": "hoot"},
@@ -53,19 +54,20 @@ class Clients:
     """Ask prompts of the kind of the day, compare the answers with the right ones, and send scores and corrections."""
 
     url: str
+    stage: str = "before"
     kind: str = "colour"
-    newest: deque[float] = field(default_factory=lambda: deque(maxlen=SCORED))
-    """Scores of the newest answers, all of the kind."""
+    scores: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """By the stage in which the prompt was sent."""
     failed: int = 0
-    sent: Counter[str] = field(default_factory=Counter)
 
-    def turn(self, kind: str) -> None:
-        self.kind = kind
-        self.newest.clear()
+    def enter(self, stage: str, kind: str) -> None:
+        self.stage, self.kind = stage, kind
 
-    @property
-    def score(self) -> float:
-        return sum(self.newest) / len(self.newest)
+    async def scored(self, stage: str) -> None:
+        """Wait for as many answers of a stage as make a mean."""
+        async with asyncio.timeout(SECONDS):
+            while len(self.scores[stage]) < SCORED:  # noqa: ASYNC110  (clients set no event)
+                await asyncio.sleep(0.1)
 
     async def run(self) -> None:
         async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
@@ -76,8 +78,8 @@ class Clients:
                 await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
 
     async def _ask(self, http: aiohttp.ClientSession, number: int) -> None:
-        kind = self.kind
-        (row,) = rows(kind, 1, seed=10_000 + number)
+        stage = self.stage
+        (row,) = rows(self.kind, 1, seed=10_000 + number)
         asked = {"inputs": row["prompt"], "parameters": {"max_new_tokens": 12}}
         async with http.post(f"{self.url}/predict", json=asked, headers={"x-user": f"user-{number % 50}"}) as answer:
             if answer.status != 200:
@@ -85,17 +87,16 @@ class Clients:
                 return
             text, token = (await answer.json())[0]["generated_text"], answer.headers["x-tuneloop-feedback"]
         score = float(text == row["completion"])
-        self.sent[kind] += 1
-        if kind == self.kind:
-            self.newest.append(score)
+        self.scores[stage].append(score)
         if np.random.default_rng(number).random() < LABELLED:
-            said = {"token": token, "score": score, "input": row["prompt"]}
-            said |= {} if score else {"correction": row["completion"]}
-            async with http.post(f"{self.url}/v1/feedback", json=said) as taken:
+            feedback = {"token": token, "score": score, "input": row["prompt"]}
+            feedback |= {} if score else {"correction": row["completion"]}
+            async with http.post(f"{self.url}/v1/feedback", json=feedback) as taken:
                 self.failed += taken.status != 200
 
 
 def job(name: str, **changes: Any) -> dict[str, Any]:
+    """Return a job over the prompts about colours. After 600 steps a tiny decoder knows two kinds of answers by heart; after 300 it wrote `woot` for `woof`."""
     data = {
         "train": [{"uri": f"pvc://{CLAIM}/train.jsonl"}],
         "validation": [{"uri": f"pvc://{CLAIM}/validation.jsonl"}],
@@ -105,9 +106,9 @@ def job(name: str, **changes: Any) -> dict[str, Any]:
     made = job_manifest(
         task="text-generation",
         data=data | changes.pop("data", {}),
-        training={"maxSteps": 80, "learningRate": 1e-2, "globalBatchSize": 32, "microBatchSize": 16, "seed": 1},
+        training={"maxSteps": 600, "learningRate": 1e-2, "globalBatchSize": 32, "microBatchSize": 16, "seed": 1},
         resources={"nodes": 1, "gpusPerNode": 0},
-        checkpoint={"everySteps": 80},
+        checkpoint={"everySteps": 600},
         **{"evaluation": {"baselines": False, "bootstrapSamples": 200}} | changes,
     )
     made["metadata"] = {"name": name, "namespace": "default"}
@@ -133,6 +134,7 @@ def deployment() -> dict[str, Any]:
             "strategy": "Canary",
             "steps": [{"weight": 50, "minRequests": 60}, {"weight": 100, "minRequests": 60}],
             "gates": [{"name": "errors", "metric": "Errors", "margin": 0.1}],
+            "shadow": {"percent": 50},
             "rollback": {"baking": "5s"},
         },
         retraining={
@@ -158,43 +160,40 @@ async def until(session: LocalSession, holds: Any, *, kind: Any = "ModelDeployme
     return found["status"]
 
 
-async def scored(clients: Clients) -> float:
-    """Return the mean score of as many new answers as make one."""
-    clients.newest.clear()
-    async with asyncio.timeout(SECONDS):
-        while len(clients.newest) < SCORED:  # noqa: ASYNC110  (clients set no event)
-            await asyncio.sleep(0.1)
-    return clients.score
+def share(scores: list[float]) -> dict[str, float]:
+    """Return the mean of scores of 0 and 1, with its 95 % interval (Wilson)."""
+    mean = sum(scores) / len(scores)
+    low, high = wilson(mean, len(scores))
+    return {"mean": mean, "low": low, "high": high, "answers": len(scores)}
 
 
-async def told(session: LocalSession) -> dict[str, Any]:
+async def closed_loop(session: LocalSession) -> dict[str, Any]:
     """Go the whole way; return what was found. Nobody but the operator decides anything."""
     await session.submit(job("reviews"))
     await until(session, lambda status: status.get("phase") == "Succeeded", kind="FineTuneJob")
     await session.submit(template(), deployment())
     stable = await until(session, is_routed(session))
     clients = Clients(stable["url"])
-    asking = asyncio.create_task(clients.run())
-    try:
-        before = await scored(clients)
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(clients.run())
+        await clients.scored("before")
         watched = await until(session, lambda status: (status.get("monitoring") or {}).get("baseline"))
         assert not runs_of(watched)
-        clients.turn("sound")
-        turned = await scored(clients)
+        clients.enter("drift", "sound")
         (run,) = runs_of(await until(session, runs_of))
+        clients.enter("run", "sound")
         trained = await until(session, lambda status: status.get("evaluation"), kind="FineTuneJob", name=run["job"])
         ended = await until(session, lambda status: runs_of(status)[0].get("outcome"))
-        back = await scored(clients)
-    finally:
+        clients.enter("after", "sound")
+        await clients.scored("after")
         asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-    found = {"before": before, "turned": turned, "back": back, "failed": clients.failed, "sent": clients.sent}
-    comparison = trained["evaluation"]["comparison"]
-    return found | {
-        "watched": watched,
-        "comparison": comparison,
+    return {
+        "shares": {stage: share(scores) for stage, scores in clients.scores.items()},
+        "failed": clients.failed,
+        "watched": watched["monitoring"]["baseline"]["features"],
+        "comparison": trained["evaluation"]["comparison"],
         "run": runs_of(ended)[0],
-        "revisions": (stable, ended),
+        "revisions": [status["stable"]["revision"] for status in (stable, ended)],
     }
 
 
@@ -207,18 +206,18 @@ def test_other_prompts_lead_to_a_model_that_answers_them(tmp_path, capsys):
     for name, count, seed in (("train", 600, 1), ("validation", 60, 2), ("test", 100, 3)):
         write_rows(workspace.claim / f"{name}.jsonl", rows("colour", count, seed=seed))
     began = time.monotonic()
-    found = asyncio.run(whole(workspace, told))
+    found = asyncio.run(whole(workspace, closed_loop))
     with capsys.disabled():
-        shown = {name: found[name] for name in ("before", "turned", "back", "failed", "sent", "run", "comparison")}
-        print(json.dumps(shown | {"seconds": round(time.monotonic() - began)}, default=str))
-    assert found["before"] > 0.9
-    assert found["turned"] < 0.1
-    assert found["back"] > 0.9
-    assert found["run"]["outcome"] == "Promoted"
+        print(json.dumps(found | {"seconds": round(time.monotonic() - began)}))
+    shares, comparison = found["shares"], found["comparison"]
+    assert found["run"]["outcome"] == "Promoted", found["run"]
+    assert shares["before"]["low"] > 0.9
+    assert shares["drift"]["high"] < 0.1
+    assert shares["after"]["low"] > 0.9
     assert found["failed"] == 0
-    measured = {feature["name"] for feature in found["watched"]["monitoring"]["baseline"]["features"]}
+    measured = {feature["name"] for feature in found["watched"]}
     assert {"answer_tokens", "mean_logprob", "repetition", "finish_reason", "answer_kind"} <= measured
-    assert (found["comparison"]["verdict"], found["comparison"]["metric"]) == ("Better", "bits_per_byte")
-    first, last = (status["stable"]["revision"] for status in found["revisions"])
+    assert (comparison["verdict"], comparison["metric"]) == ("Better", "bits_per_byte")
+    first, last = found["revisions"]
     assert first != last
     assert processes_of(workspace.path) == []
