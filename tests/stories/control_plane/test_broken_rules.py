@@ -29,6 +29,7 @@ BROKEN_RULES = [
     (FineTuneJob, {"method": {"type": "bitfit", "targetModules": ["query"]}}, "spec.method.targetModules: Forbidden: applies only to type: lora or ia3"),
     (FineTuneJob, {"method": {"type": "ia3", "useDora": True}}, "spec.method.useDora: Forbidden: applies only to type: lora"),
     (FineTuneJob, {"method": {"type": "full", "useRslora": False}}, "spec.method.useRslora: Forbidden: applies only to type: lora"),
+    (FineTuneJob, {"method": {"type": "full", "usePissa": False}}, "spec.method.usePissa: Forbidden: applies only to type: lora"),
     (FineTuneJob, {"method": {"freeze": ["embeddings"]}}, "spec.method.freeze: Forbidden: applies only to type: full"),
     (FineTuneJob, {"method": {"type": "prompt"}}, "spec.method.type: Invalid value: prefix, prompt and p-tuning have no weights to merge"),
     (FineTuneJob, {"method": {"virtualTokens": 8}}, "spec.method.virtualTokens: Forbidden: applies only to type: prefix or prompt or p-tuning"),

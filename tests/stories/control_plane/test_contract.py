@@ -144,7 +144,7 @@ def test_kubectl_get_shows_the_columns(custom_resources, namespace):
     assert header.split() == ["NAME", "PHASE", "PROGRESS", "STEP", "LOSS", "ETA", "WORKERS", "PODS", "RESTARTS", "AGE"]
     assert row.split()[:-1] == ["reviews", "Running", "45%", "9", "0.25", "12m", "2/2", "AllReady", "1"]
     wide = custom_resources.kubectl("get", "tuneloop", "-n", namespace, "-o", "wide").stdout
-    assert wide.splitlines()[0].split()[-2:] == ["FAILURE", "ARTIFACT"]
+    assert wide.splitlines()[0].split()[-3:] == ["FAILURE", "ARTIFACT", "TRIAL"]
     header = custom_resources.kubectl("get", "mdep", "-n", namespace, "--ignore-not-found", "-o", "wide")
     assert header.returncode == 0
 

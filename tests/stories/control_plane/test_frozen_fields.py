@@ -15,6 +15,7 @@ from custom_objects import (
 from tuneloop_api.crd import generator as crd
 from tuneloop_api.v1alpha1 import FineTuneJob
 
+SEARCH = {"space": [{"path": "training.dropout", "type": "float", "low": 0, "high": 0.3}]}
 # For each field of a FineTuneJob that is frozen once it has started: two values.
 FROZEN = {
     "task": ("token-classification", "text-classification"),
@@ -22,6 +23,7 @@ FROZEN = {
     "data": ({"train": [{"uri": "pvc://models/other.csv"}]}, {"train": [TRAIN, TRAIN]}),
     "method": ({"type": "lora"}, {"type": "full"}),
     "training": ({"epochs": 1}, {"epochs": 1.5}),
+    "search": (SEARCH, SEARCH | {"trials": 7}),
     "evaluation": ({"baselines": False}, {"baselines": True}),
     "deepspeed": ({"stage": 0}, {"stage": 1}),
     "resources": ({"gpusPerNode": 0}, {"gpusPerNode": 1}),

@@ -113,6 +113,8 @@ def generated(kind, seed):
         }
     if kind is FineTuneJob and chance.random() < 0.9:  # by chance alone hardly any job has options of its own task only
         spec.pop("taskOptions", None)
+    if kind is FineTuneJob and chance.random() < 0.9:  # by chance alone hardly any space fits the rest of the spec
+        spec.pop("search", None)
     return smallest(kind) | {"spec": spec}
 
 

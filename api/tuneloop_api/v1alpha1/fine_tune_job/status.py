@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tuneloop_api.v1alpha1.common import (
     Conditions,
@@ -15,7 +15,7 @@ from tuneloop_api.v1alpha1.common import (
 )
 from tuneloop_api.v1alpha1.failure import FailureReport
 from tuneloop_api.v1alpha1.fine_tune_job.status_results import ArtifactStatus, DataStatus, EvaluationStatus
-from tuneloop_api.wire.model import MessageModel, Open
+from tuneloop_api.wire.model import MessageModel, Open, without_nulls
 
 
 class StageResult(MessageModel):
@@ -127,7 +127,7 @@ class SearchStatus(MessageModel):
     """Metric of the validation split that trials are compared by."""
     value: float | None = None
     """What the best trial has of it."""
-    parameters: Annotated[dict[str, ShortText], Field(max_length=8)] | None = None
+    parameters: Annotated[dict[str, ShortText], Field(max_length=8), BeforeValidator(without_nulls)] | None = None
     """Values of the best trial, by the path of their field."""
 
 

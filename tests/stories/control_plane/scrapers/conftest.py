@@ -88,7 +88,7 @@ def monitored(plane: ControlPlane, helm: Helm, tmp_path_factory: pytest.TempPath
         scrapers.create(plane, monitor)
     scrapers.make_prometheus(plane, home=HOME, selector=SELECTOR)
     folder = tmp_path_factory.mktemp("prometheus")
-    text = scrapers.written_configuration(plane, home=HOME, jobs=3)
+    text = scrapers.written_configuration(plane, home=HOME, jobs=4)
     # in a pod, the operator's reloader puts the shard into its place
     local = text.replace(scrapers.RULES_FOLDER, str(folder / "rules")).replace("$(SHARD)", "0")
     discovery = PodDiscovery(plane, local, folder)
