@@ -125,7 +125,9 @@ def test_a_killed_search_on_the_same_ranks_ends_with_the_same_record(unbroken, t
     _, result = unbroken
     config = config_of(tmp_path / "same", model=tiny_model, data=dataset, search=SEARCH)
     run_and_kill(run_json(config, attempt=1), trial=2, state="Running", evaluations=1, written=True)
+    spent = json.loads(Path(config.paths.job_dir, "search.json").read_bytes())["trials"][-1].get("seconds", 0)
     again = run(config, attempt=2)
+    assert record(again).record[1].seconds > spent > 0
     timeless = [changed(trial, seconds=0.0) for trial in record(again).record]
     assert timeless == [changed(trial, seconds=0.0) for trial in record(result).record]
     assert (again.resume, again.start_step) == ("exact", 8)
