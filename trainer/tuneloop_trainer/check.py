@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 _SAMPLE = 2000
-"""Rows that are tokenized to estimate `maxTokens`, at most; spread over the training split."""
+"""Rows that are tokenized to estimate `maxTokens`, and windows where long rows are read in these, at most; spread over the training split."""
 _REHEARSED = 200
 """Rows of each split that are tokenized for the rehearsal, at most; the rehearsal picks a few of them."""
 
@@ -59,6 +59,8 @@ class _Rows:
     labels: list[str]
     counts: dict[str, int]
     """Rows by split."""
+    train_windows: int
+    """What epochs and steps count: about as many windows as the training rows have, or these rows where the task has no windows."""
     max_tokens: int
     sampled: int | None
     """Rows that `max_tokens` was estimated from; None: the spec gives it."""
@@ -102,7 +104,7 @@ def _plan_in(scratch: Path, config: RunConfig, *, rehearses: bool) -> tuple[JobP
         settings,
         labels=rows.labels,
         max_tokens=rows.max_tokens,
-        train_rows=rows.counts["train"],
+        train_rows=rows.train_windows,
         architecture=model.architecture,
     )
     preflight = Preflight(config=config, model=model)
@@ -207,7 +209,7 @@ def _check_trials(
         settings,
         labels=resolved.labels,
         max_tokens=resolved.max_tokens,
-        train_rows=rows.counts["train"],
+        train_rows=rows.train_windows,
         architecture=model.architecture,
     )
     preflight = Preflight(config=changed(config, settings=settings), model=model)
@@ -223,15 +225,20 @@ def _memory(preflight: Preflight, shape: ModelShape, resolved: Resolved) -> Plan
 
 
 def _rows(table: RowTable, inputs: Inputs) -> _Rows:
-    """Return what the divided rows show; where the spec leaves `maxTokens` open, tokenize a sample of the training rows."""
-    given = inputs.settings.data.max_tokens
+    """Return what the divided rows show; a sample of the training rows is tokenized where `maxTokens` is open, or long rows are read in windows."""
+    given, windows = inputs.settings.data.max_tokens, inputs.task.windows
     encoder = encoder_of(inputs, labels=table.labels or [])
-    sample = [] if given is not None else list(_sample(table))
-    lengths = np.array([len(row.input_ids) for row in (encoder.encode(sample) if sample else [])], dtype=np.int64)
+    sample = list(_sample(table)) if given is None or windows is not None else []
+    encoded = encoder.encode(sample) if sample else []
+    lengths = np.array([len(row.input_ids) for row in encoded], dtype=np.int64)
+    most = default_max_tokens(lengths, limit=encoder.limit) if given is None else given
+    counts = {name: len(table.indexes(split)) for split, name in enumerate(SPLITS)}
+    found = len(encoded) if windows is None else sum(len(windows(row, most)) for row in encoded)
     return _Rows(
         labels=table.labels or [],
-        counts={name: len(table.indexes(split)) for split, name in enumerate(SPLITS)},
-        max_tokens=default_max_tokens(lengths, limit=encoder.limit) if given is None else given,
+        counts=counts,
+        train_windows=round(counts["train"] * found / len(encoded)) if found else counts["train"],
+        max_tokens=most,
         sampled=len(lengths) if given is None else None,
     )
 

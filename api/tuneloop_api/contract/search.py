@@ -75,7 +75,7 @@ class Trial(MessageModel):
     total_steps: int = 0
     """Optimizer steps planned."""
     seconds: float = 0.0
-    """Time of its training, all attempts together."""
+    """Time of its training, all attempts together; of an attempt that was killed up to its last evaluation."""
     resume: Annotated[Literal["exact", "rounding"], Open("rounding")] = "exact"
     reason: str | None = None
     """Why it diverged or was refused."""

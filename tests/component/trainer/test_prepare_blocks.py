@@ -12,6 +12,8 @@ from tiny_language_models import pairs, tiny_decoder, write_rows
 from tiny_masked import save_masked
 
 from tuneloop_api.contract.results import PrepareResult
+from tuneloop_api.contract.run_config import RunConfig
+from tuneloop_trainer.check import plan
 from tuneloop_trainer.dataset.shards import WINDOW, open_split
 from tuneloop_trainer.prepare import prepare
 from tuneloop_trainer.report import Reporter
@@ -24,8 +26,8 @@ MODELS = {
 }
 
 
-def prepared(folder: Path, task: str, rows: list[dict[str, Any]], *, format_: str, rehearsal: bool) -> PrepareResult:
-    config = run_config(
+def config_of(folder: Path, task: str, rows: list[dict[str, Any]], *, format_: str, rehearsal: bool) -> RunConfig:
+    return run_config(
         folder,
         task=task,
         sources=[write_rows(folder / "train.jsonl", rows)],
@@ -33,6 +35,10 @@ def prepared(folder: Path, task: str, rows: list[dict[str, Any]], *, format_: st
         data={"format": format_, "maxTokens": MOST},
         preflight={"rehearsal": rehearsal},
     )
+
+
+def prepared(folder: Path, task: str, rows: list[dict[str, Any]], *, format_: str, rehearsal: bool) -> PrepareResult:
+    config = config_of(folder, task, rows, format_=format_, rehearsal=rehearsal)
     return prepare(config, Reporter(config))
 
 
@@ -48,6 +54,18 @@ def test_long_texts_are_read_in_blocks_by_the_whole_job(tmp_path, task):
     assert len(split.first_windows) == found.counts.splits["train"] < len(split.rows)
     sizes = np.bincount(split.row_of_window, minlength=len(split.first_windows))
     assert sizes.max() == split.row_column(WINDOW).max() + 1 > 2
+
+
+@pytest.mark.parametrize("task", MODELS)
+def test_a_plan_has_the_steps_that_the_blocks_take(tmp_path, task):
+    config = config_of(tmp_path, task, TEXTS, format_="text", rehearsal=False)
+    found = plan(config)
+    assert sum(found.rows.values()) == 40
+    expected = prepare(config, Reporter(config)).resolved
+    assert (found.resolved.steps_per_epoch, found.resolved.total_steps) == (
+        expected.steps_per_epoch,
+        expected.total_steps,
+    )
 
 
 def test_the_end_of_a_completion_is_cut_and_counted(tmp_path):

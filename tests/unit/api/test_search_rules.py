@@ -133,6 +133,25 @@ def test_every_value_of_a_search_is_held_to_the_rules_of_its_field(space, given,
     assert found == ([] if said is None else [said])
 
 
+@pytest.mark.parametrize(
+    ("counts", "sampler", "said"),
+    [
+        ((10, 10, 10), "grid", None),
+        ((7, 11, 13), "grid", "1001 combinations"),
+        ((16, 16, 16), "grid", "4096 combinations"),
+        ((16, 16, 16), "random", None),
+    ],
+)
+def test_a_grid_has_no_more_combinations_than_a_search_has_trials(counts, sampler, said):
+    paths = ("training.learningRate", "training.weightDecay", "training.beta1")
+    space = [
+        {"path": path, "type": "categorical", "numbers": [0.1 + number / 100 for number in range(count)]}
+        for path, count in zip(paths, counts, strict=True)
+    ]
+    found = [refused.given for refused in refused_values(spec_of(space, search={"sampler": sampler}))]
+    assert found == ([] if said is None else [said])
+
+
 @pytest.mark.parametrize("path", METHODS_OF)
 @pytest.mark.parametrize("method", ["full", "lora", "ia3", "bitfit", "prefix", "prompt", "p-tuning"])
 def test_a_field_applies_to_the_methods_whose_manifests_may_have_it(path, method):

@@ -44,26 +44,25 @@ def _unpacked_inputs(
     inputs = {name: value for name, value in kwargs.items() if name != SEQUENCE_IDS}
     inputs[POSITION_IDS] = inputs[POSITION_IDS] + offset
     if attention == "bidirectional":
-        inputs["attention_mask"] = _mask(sequence_ids, config=module.config)
+        inputs["attention_mask"] = _mask(sequence_ids, config=module.config, dtype=next(module.parameters()).dtype)
     return args, inputs
 
 
-def _mask(sequence_ids: Tensor, *, config: Any) -> Tensor | dict[str, Tensor]:
-    """Return which tokens see each other, [L, 1, T, T]; by the type of layer, where some see their neighbours alone."""
+def _mask(sequence_ids: Tensor, *, config: Any, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
+    """Return which tokens see each other, [L, 1, T, T]; by the type of layer, where some see their neighbours alone. dtype: of the weights, which the engine may have cast."""
     same_row = sequence_ids[:, None, :, None] == sequence_ids[:, None, None, :]
     if _SLIDING not in (getattr(config, "layer_types", None) or ()):
-        return _for_attention(same_row, config)
+        return _for_attention(same_row, config, dtype=dtype)
     places = torch.arange(sequence_ids.shape[1], device=sequence_ids.device)
     is_near = (places[:, None] - places[None, :]).abs() <= config.sliding_window
     return {
-        "full_attention": _for_attention(same_row, config),
-        _SLIDING: _for_attention(same_row & is_near, config),
+        "full_attention": _for_attention(same_row, config, dtype=dtype),
+        _SLIDING: _for_attention(same_row & is_near, config, dtype=dtype),
     }
 
 
-def _for_attention(sees: Tensor, config: Any) -> Tensor:
+def _for_attention(sees: Tensor, config: Any, *, dtype: torch.dtype) -> Tensor:
     """Return a mask as the model's attention wants it: sdpa takes truth values, eager adds numbers to the scores."""
     if config._attn_implementation == "sdpa":  # noqa: SLF001  (transformers has no public way)
         return sees
-    dtype = config.dtype or torch.float32
     return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill(~sees, torch.finfo(dtype).min)

@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from tuneloop_api.contract.settings import Settings
     from tuneloop_api.v1alpha1.fine_tune_job.search_fields import ParameterValue
 
-_TYPE, _BATCH = "method.type", "training.globalBatchSize"
+_TYPE, _BATCH, _WARMUP = "method.type", "training.globalBatchSize", "training.warmupSteps"
 
 
 def planning_settings(settings: Settings) -> list[Settings]:
-    """Return the settings of the largest trial of each method in the space; the settings themselves where there is no search."""
+    """Return the settings of the largest trial of each method in the space; the settings themselves where there is no search.
+
+    A searched warm-up is left out: a trial whose steps are too few for its own is refused by itself.
+    """
     search = settings.search
     if search is None:
         return [settings]
     drawn = next((dimension.choices for dimension in search.space if dimension.path == _TYPE), None)
     planned = []
     for method in drawn or [settings.method.type]:
-        others = [d for d in search.space if d.path != _TYPE and applies(d.path, str(method))]
+        others = [d for d in search.space if d.path not in {_TYPE, _WARMUP} and applies(d.path, str(method))]
         point = {dimension.path: _largest(dimension) for dimension in others} | ({_TYPE: method} if drawn else {})
         planned.append(changed(trial_settings(settings, point), search=search))
     return planned

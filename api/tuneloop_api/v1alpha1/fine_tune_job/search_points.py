@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from itertools import combinations, product
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from tuneloop_api.v1alpha1.fine_tune_job.search import MOST_TRIALS
 from tuneloop_api.v1alpha1.fine_tune_job.search_fields import METHODS_OF
 from tuneloop_api.v1alpha1.fine_tune_job.spec import FineTuneJobSpec
 from tuneloop_api.wire.paths import value_at, with_value
@@ -15,7 +17,7 @@ from tuneloop_api.wire.paths import value_at, with_value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tuneloop_api.v1alpha1.fine_tune_job.search import Dimension
+    from tuneloop_api.v1alpha1.fine_tune_job.search import Dimension, Search
 
 _TYPE = "method.type"
 
@@ -29,13 +31,13 @@ class RefusedValue(NamedTuple):
 
 
 def refused_values(spec: FineTuneJobSpec) -> Iterator[RefusedValue]:
-    """Yield what the spec refuses of its search: a field that is set besides, then values alone, then pairs of values of two dimensions."""
+    """Yield what the spec refuses of its search: too large a grid and a field that is set besides, then values alone, then pairs of values of two dimensions."""
     if spec.search is None:
         return
     wire = spec.to_wire()
     del wire["search"]
     space = spec.search.space
-    found = [*_set_besides(wire, space), *_refused_metric(wire, spec.search.metric)]
+    found = [*_too_large_grid(spec.search), *_set_besides(wire, space), *_refused_metric(wire, spec.search.metric)]
     found = found or [refused for dimension in space for refused in _refused(wire, (dimension,))]
     yield from found or [refused for pair in combinations(space, 2) for refused in _refused(wire, pair)]
 
@@ -43,6 +45,13 @@ def refused_values(spec: FineTuneJobSpec) -> Iterator[RefusedValue]:
 def applies(path: str, method: str) -> bool:
     """Whether trials of a method have this field."""
     return method in METHODS_OF.get(path, (method,))
+
+
+def _too_large_grid(search: Search) -> Iterator[RefusedValue]:
+    count = prod(len(dimension.extremes) for dimension in search.space)
+    if search.sampler == "grid" and count > MOST_TRIALS:
+        reason = f"sampler: grid trains every combination, and a search has at most {MOST_TRIALS} trials; leave values out, or use sampler: tpe"
+        yield RefusedValue("spec.search.space", f"{count} combinations", reason)
 
 
 def _set_besides(wire: dict[str, Any], space: list[Dimension]) -> Iterator[RefusedValue]:

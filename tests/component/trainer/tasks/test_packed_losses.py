@@ -84,6 +84,14 @@ def test_eager_attention_keeps_rows_apart_too(name):
     assert losses(model, name, packed=True) == pytest.approx(losses(model, name, packed=False), abs=1e-5)
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", ["llama", "bert", "roberta", "modernbert"])
+def test_a_model_in_bf16_reads_packed_rows(name, attention):
+    """The engine casts the weights, and the configuration does not know of it."""
+    model = ready(name, attention=attention).bfloat16()
+    assert losses(model, name, packed=True) == pytest.approx(losses(model, name, packed=False), abs=0.01)
+
+
 @pytest.mark.parametrize("name", TOKEN_OF_ANOTHER_ROW_SHOWS)
 def test_the_trial_finds_an_architecture_that_does_not_keep_rows_apart(name):
     model = ready(name)

@@ -11,10 +11,11 @@ from free_ports import free_port
 from killed_searches import run_and_kill
 from prepared_runs import training_run, write_run
 
-from tuneloop_api.contract.results import TrainResult
+from tuneloop_api.contract.results import PrepareResult, TrainResult
 from tuneloop_api.contract.run_config import Rendezvous, RunConfig
-from tuneloop_api.contract.search import SearchReport
+from tuneloop_api.contract.search import SearchReport, Trial
 from tuneloop_api.wire.model import changed
+from tuneloop_trainer.training.search.trial_run import trial_config, trial_plan
 
 SPACE = [
     {"path": "training.learningRate", "type": "log-float", "low": 1e-4, "high": 3e-2},
@@ -124,7 +125,9 @@ def test_a_killed_search_on_the_same_ranks_ends_with_the_same_record(unbroken, t
     _, result = unbroken
     config = config_of(tmp_path / "same", model=tiny_model, data=dataset, search=SEARCH)
     run_and_kill(run_json(config, attempt=1), trial=2, state="Running", evaluations=1, written=True)
+    spent = json.loads(Path(config.paths.job_dir, "search.json").read_bytes())["trials"][-1].get("seconds", 0)
     again = run(config, attempt=2)
+    assert record(again).record[1].seconds > spent > 0
     timeless = [changed(trial, seconds=0.0) for trial in record(again).record]
     assert timeless == [changed(trial, seconds=0.0) for trial in record(result).record]
     assert (again.resume, again.start_step) == ("exact", 8)
@@ -147,3 +150,18 @@ def test_a_trial_that_diverges_or_is_refused_does_not_end_the_search(tmp_path, t
     found = record(run(config)).record
     assert [trial.state for trial in found] == ["Complete", "Refused", "Diverged", "Refused"]
     assert "training.warmupSteps: 9 is more than the whole run" in (found[1].reason or "")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_trials_have_the_layout_of_rows_that_prepare_has_tried(tmp_path, tiny_model, dataset, packed):
+    config = config_of(
+        tmp_path / "job",
+        model=tiny_model,
+        data=dataset,
+        search=SEARCH,
+        resolved={"packed": packed, "attention": "sdpa"},
+    )
+    prepared = PrepareResult.model_validate_json(Path(config.prepare_result.path).read_bytes())
+    trial = Trial(number=1, parameters={"training.learningRate": 1e-3, "method.type": "full"})
+    resolved = trial_plan(trial_config(config, trial, steps_before=0), prepared).resolved
+    assert (resolved.packed, resolved.attention) == (packed, "sdpa")

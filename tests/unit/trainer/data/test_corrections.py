@@ -128,3 +128,22 @@ def test_a_job_of_plain_texts_is_told_that_feedback_has_none(tmp_path):
     write(tmp_path / "rows", [chat("b")])
     with pytest.raises(ConfigError, match=r"data.train\[0\].uri: feedback has no rows of the format text"):
         located(job(tmp_path, format_="text"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param({"role": "assistant", "content": " "}, id="a blank answer in the middle"),
+        pytest.param({"role": "tool", "content": "42"}, id="a role that the format does not know"),
+        pytest.param({"role": "user", "content": ["Who?"]}, id="a content that is no text"),
+    ],
+)
+def test_a_conversation_that_no_job_could_read_has_no_text_and_fails_no_job(tmp_path, message):
+    whole = chat("a")
+    broken = changed(chat("b"), text=json.dumps([*CHAT, message, CHAT[1]]))
+    write(tmp_path / "rows", [whole, broken])
+    found = taken(tmp_path, form="messages")
+    assert [json.loads(line)["messages"][:-1] for line in found.path.read_bytes().splitlines()] == [
+        json.loads(whole.text)
+    ]
+    assert (found.facts["predictions"], found.facts["withoutText"]) == (2, 1)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pydantic import ValidationError
 
 from tuneloop_api.contract.feedback_row import SHARD_SUFFIX, FeedbackRow
+from tuneloop_trainer.data.formats.messages import ASSISTANT, ROLES
 from tuneloop_trainer.data.text_key import text_key
 from tuneloop_trainer.errors import DataError, StorageError
 
@@ -79,9 +80,7 @@ class LabelledTexts:
     def add(self, row: FeedbackRow) -> None:
         """Add a row of a file. Of several rows of a prediction the last label counts, even where it says only that the prediction was wrong."""
         self.counts["feedback"] += 1
-        text = (
-            row.text if row.text and row.text.strip() else None
-        )  # a blank one is no row to learn from, and would fail the job
+        text = row.text if row.text is not None and _can_be_learned_from(row.text, form=row.form) else None
         self._database.execute(
             _ADD,
             {
@@ -205,6 +204,18 @@ def _row(line: bytes, *, name: str) -> FeedbackRow | None:
     except (ValueError, RecursionError, ValidationError):
         return None
     return row
+
+
+def _can_be_learned_from(text: str, *, form: FeedbackForm) -> bool:
+    """Whether a text is a row that its format reads. One that is not would fail every job: a blank text, or a conversation with a blank answer."""
+    if form != "messages":
+        return bool(text.strip())
+    return all(
+        message.get("role") in ROLES
+        and isinstance(message.get("content"), str)
+        and (message["role"] != ASSISTANT or message["content"].strip())
+        for message in json.loads(text)
+    )
 
 
 def _require_messages(found: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -83,14 +83,22 @@ def _result(run: TrainingRun, best: Trial, *, weights: Path, peak_memory: int, t
         padding_fraction=trained.padding_fraction,
         step_seconds=best.seconds,
         peak_memory_bytes=peak_memory,
-        findings=_findings(log),
+        findings=findings_in(log),
         resolved=run.resolved,
     )
 
 
-def _findings(log: Path) -> list[Finding]:
-    """Return what the curves of the trial told, from its training log, which rank 0 has."""
+def findings_in(log: Path) -> list[Finding]:
+    """Return what the curves of a trial told, from its training log, which rank 0 has. A line that a full disk or a lost node left half written has none."""
     if not log.exists():
         return []
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = filter(None, map(_line, log.read_bytes().splitlines()))
     return [Finding.from_wire(line) for line in lines if line["kind"] == "finding"]
+
+
+def _line(written: bytes) -> dict[str, Any] | None:
+    try:
+        line: dict[str, Any] = json.loads(written)
+    except ValueError:
+        return None
+    return line

@@ -64,6 +64,8 @@ class Search:
         self._total = planned_trials(settings, method=self._method)
         self._start_step: int | None = None
         """Step that this attempt started from, counted over all trials."""
+        self._clock_zero = 0.0
+        """`time.monotonic()` at which the running trial would have begun, had a single attempt trained it."""
         self._study: Study | None = None
         """On rank 0, once a trial was begun."""
 
@@ -138,7 +140,7 @@ class Search:
         if self._start_step is None:
             self._start_step = steps_before + progress.step
             self._stop.listen()  # as in `attempt.run`: not before the gang is complete
-        began = time.monotonic()
+        self._clock_zero = time.monotonic() - trial.seconds
         self._trials[-1] = resumed(trial, step=progress.step, total_steps=run.resolved.total_steps)
         loop = Loop(run, progress, reporter=self._trial_reporter(), stop=self._stop, heartbeat=self._heartbeat)
         reason = None
@@ -157,7 +159,7 @@ class Search:
             publishes_best=run.config.settings.output.checkpoint == "best",
         )
         exactness = "rounding" if "rounding" in {trial.resume, run.checkpoints.exactness} else "exact"
-        return changed(ended, resume=exactness, seconds=trial.seconds + time.monotonic() - began)
+        return changed(ended, resume=exactness, seconds=time.monotonic() - self._clock_zero)
 
     def _prunes(self, step: int, value: float) -> bool:
         """Record an evaluation of the running trial; return whether the trial is to end here, on all ranks alike. Collective."""
@@ -169,7 +171,9 @@ class Search:
             self._journal.write(evaluated)
             return prunes and not is_last
 
-        evaluated = changed(trial, evaluations=[*trial.evaluations, Evaluated(step=step, value=value)], steps=step)
+        evaluations = [*trial.evaluations, Evaluated(step=step, value=value)]
+        seconds = time.monotonic() - self._clock_zero
+        evaluated = changed(trial, evaluations=evaluations, steps=step, seconds=seconds)
         decision: bool = on_rank_0(self._ranks, decided, doing="an evaluation cannot be recorded")
         self._trials[-1] = evaluated
         return decision

@@ -49,7 +49,8 @@ def trial_plan(config: RunConfig, prepared: PrepareResult) -> PrepareResult:
         architecture=cast("Architecture", prepared.architecture),
     )
     rows = micro_batch_within(resolved.micro_batch_size, most=config.micro_batch_size)
-    resolved = changed(resolved, attention=prepared.resolved.attention, micro_batch_size=rows)
+    planned = prepared.resolved
+    resolved = changed(resolved, attention=planned.attention, packed=planned.packed, micro_batch_size=rows)
     return with_precision_of_gang(changed(prepared, resolved=resolved), chosen=config.settings.training.precision)
 
 
