@@ -113,8 +113,14 @@ def generated(kind, seed):
         }
     if kind is FineTuneJob and chance.random() < 0.9:  # by chance alone hardly any job has options of its own task only
         spec.pop("taskOptions", None)
-    if kind is FineTuneJob and chance.random() < 0.9:  # by chance alone hardly any space fits the rest of the spec
+    if (
+        kind is FineTuneJob and chance.random() < 0.9
+    ):  # by chance alone hardly any space fits the rest, most tasks pack no rows, most sources have no cutoff
         spec.pop("search", None)
+        spec.get("data", {}).pop("packing", None)
+        for source in spec.get("data", {}).get("train", ()):
+            source.pop("cutoff", None)
+            source.pop("window", None)
     return smallest(kind) | {"spec": spec}
 
 
