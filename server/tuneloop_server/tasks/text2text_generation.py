@@ -80,6 +80,7 @@ def read_parameters(given: Mapping[str, object]) -> Text2TextParameters:
             fields=("inputs", most),
             num_beams=read_num_beams(f"{prefix}num_beams", wanted.get("num_beams")),
             beams_field=f"{prefix}num_beams",
+            stop_field=f"{prefix}stop",
         )
     )
 
