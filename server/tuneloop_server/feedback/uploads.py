@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ class Uploads:
             for path, file in self._complete():
                 content = file.read()
                 self._opened().create(f"{self._place.path}/{path.name}", content)
-                path.unlink()
+                path.unlink(missing_ok=True)  # the retention may have removed it meanwhile
                 self._metrics.written(_rows(content))
         except (StorageRefusedError, OSError) as error:
             self._failed("cannot be written", error)
@@ -107,7 +108,7 @@ class Uploads:
         """Yield each file that grows no longer, opened and locked. Empty ones are left alone: one that was just made is not locked yet."""
         for path in sorted(self._folder.glob(f"*{SHARD_SUFFIX}")):
             with _locked(path) as file:
-                if file is not None and path.stat().st_size:
+                if file is not None and os.fstat(file.fileno()).st_size:
                     yield path, file
 
     def _opened(self) -> Storage:
@@ -137,12 +138,14 @@ def _rows(content: bytes) -> int:
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
     """Open and lock a file; None if it is locked by another one, or gone."""
     try:
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-            else:
-                yield file
+        file = path.open("rb")
     except FileNotFoundError:
         yield None
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield file
