@@ -92,9 +92,14 @@ def kind_of(text: str, repeated: float) -> AnswerKind:
     """Return the first kind that holds. repeated: `repetition` of the answer's tokens."""
     if not text.strip():
         return "empty"
-    if " ".join(text[:_BEGINNING].replace("’", "'").split()).casefold().startswith(_REFUSALS):
+    if is_refusal(text):
         return "refused"
     return "repeating" if repeated > REPEATS else "sound"
+
+
+def is_refusal(text: str) -> bool:
+    """Tell whether an answer begins with words of a refusal, in English."""
+    return " ".join(text[:_BEGINNING].replace("’", "'").split()).casefold().startswith(_REFUSALS)
 
 
 def answer_bins(name: str, values: Sequence[float]) -> NumberBins:

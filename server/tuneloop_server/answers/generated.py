@@ -5,21 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_REFUSALS = (
-    "i'm sorry, but i can",
-    "i am sorry, but i can",
-    "sorry, but i can",
-    "sorry, i can",
-    "i can't",
-    "i cannot",
-    "i can not",
-    "i'm unable to",
-    "i am unable to",
-    "i'm not able to",
-    "i am not able to",
-    "as an ai",
-)
-"""Words with which a refusal begins, in English alone. Whoever refuses in other words is not counted: the count is a hint, and no gate reads it."""
+from tuneloop_api.features.generated_answers import is_refusal
 
 
 class Ending(StrEnum):
@@ -43,8 +29,11 @@ class GeneratedText:
 
 
 def ending_of(text: str, finish: object, *, refusal: object = None) -> Ending:
-    """Return how a text ended. finish: `finish_reason` of the answer; None: it has none. refusal: OpenAI's field, a text where the model refuses."""
-    if refusal or " ".join(text[:100].replace("’", "'").split()).casefold().startswith(_REFUSALS):
+    """Return how a text ended. finish: `finish_reason` of the answer; None: it has none. refusal: OpenAI's field, a text where the model refuses.
+
+    Whoever refuses in words that are not English is not counted: the count is a hint, and no gate reads it.
+    """
+    if refusal or is_refusal(text):
         return Ending.REFUSED
     if not text.strip():
         return Ending.EMPTY
