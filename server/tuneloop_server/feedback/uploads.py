@@ -92,7 +92,7 @@ class Uploads:
         """Send what is there, and end. A bucket that does not answer in time is not waited for."""
         self._closing.set()
         self._thread.join(UPLOAD_SECONDS)
-        if left := sum(1 for _ in self._complete()):
+        if left := sum(1 for path in self._files() if _size(path)):  # also that which is being sent
             _log.warning("%s: %d files of feedback are lost with this pod", self._place.uri, left)
 
     def _run(self) -> None:
@@ -106,10 +106,13 @@ class Uploads:
 
     def _complete(self) -> Iterator[tuple[Path, BinaryIO]]:
         """Yield each file that grows no longer, opened and locked. Empty ones are left alone: one that was just made is not locked yet."""
-        for path in sorted(self._folder.glob(f"*{SHARD_SUFFIX}")):
+        for path in self._files():
             with _locked(path) as file:
                 if file is not None and os.fstat(file.fileno()).st_size:
                     yield path, file
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob(f"*{SHARD_SUFFIX}"))
 
     def _opened(self) -> Storage:
         if self._storage is None:
@@ -127,6 +130,14 @@ class Uploads:
         if problem != self._problem:
             _log.warning("%s: %s", self._place.uri, problem)
         self._problem = problem
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 if it is gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _rows(content: bytes) -> int:
