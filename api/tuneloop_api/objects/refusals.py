@@ -81,7 +81,9 @@ def _by_answer(status: int, code: str | None, place: ObjectPath, *, writes: bool
             what=f"there is no {kind} {place.bucket!r}", hint=f"check the name, and {_ENDPOINT[place.scheme]}"
         )
     if status >= _SERVER_ERROR or status == _TOO_MANY:
-        hint = "look at what the storage itself says of its state; the job begins again by itself"
+        hint = "look at what the storage itself says of its state" + (
+            "" if writes else "; the job begins again by itself"
+        )
         return Refusal(what=f"the storage is busy or has a fault ({code or status})", hint=hint, may_pass=True)
     if code in _OTHER_REGION:
         return Refusal(what="the bucket is in another region", hint=_REGION)

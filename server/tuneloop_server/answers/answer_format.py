@@ -52,6 +52,10 @@ class Generating:
     """Of Hugging Face's API: what makes a golden answer the same each time."""
     is_drawn: bool
     """Whether tokens are often drawn, so that `seed` makes the draws the same."""
+    holds_conversations: bool = True
+    """Whether it answers messages of a chat."""
+    nested: str | None = None
+    """Parameter of Hugging Face's API whose object may hold all others; None: there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

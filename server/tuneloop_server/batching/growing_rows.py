@@ -54,15 +54,17 @@ class GrowingRows:
 
     def _arrange(self) -> None:
         """Let the decoder have the rows that the answers go on from, in their order."""
+        wanted: list[Row] = []
         places, start = [], 0
         for row in self._rows:
-            if row.is_wanted:
+            if row.is_wanted:  # is asked once: its client may leave at any time, on another thread
+                wanted.append(row)
                 places += [start + origin for origin in row.answer.origins]
             start += row.held
         if places != list(range(start)):
             self._decoder.keep(places)
-        self._rows = [row for row in self._rows if row.is_wanted]
-        for row in self._rows:
+        self._rows = wanted
+        for row in wanted:
             row.held = len(row.answer.origins)
 
     def _stepped(self) -> list[Grown]:

@@ -39,9 +39,12 @@ def golden_request(row: Mapping[str, object], generating: Generating) -> tuple[b
     if "messages" in row:
         asked = {name: row[name] for name in ("messages", "max_tokens", "stop") if name in row}
         return CHAT_PATH.encode(), json.dumps({**asked, "temperature": 0}, ensure_ascii=False).encode()
-    parameters = row.get("parameters")
-    fixed = {**generating.parameters, **generating.greedy}
-    asked = {"inputs": row["inputs"], "parameters": {**(parameters if isinstance(parameters, dict) else {}), **fixed}}
+    parameters, fixed = row.get("parameters"), {**generating.parameters, **generating.greedy}
+    given: dict[str, object] = parameters if isinstance(parameters, dict) else {}
+    nested = given.get(generating.nested) if generating.nested else None
+    if generating.nested and isinstance(nested, dict):  # a server takes no parameter beside it
+        fixed = {generating.nested: {**nested, **fixed}}
+    asked = {"inputs": row["inputs"], "parameters": {**given, **fixed}}
     return GOLDEN_HF_PATH.encode(), json.dumps(asked, ensure_ascii=False).encode()
 
 

@@ -30,7 +30,7 @@ MOST_ROWS = 20_000
 MOST_LINE_BYTES = 1024 * 1024
 _SENTENCES_KEPT = 10
 _EXAMPLE = 'example: {"inputs": "A fine film.", "label": "positive"}'
-
+_PARAMETERS_EXAMPLE = 'example: {"inputs": "Ada was", "parameters": {"max_new_tokens": 20}}'
 _CHAT_EXAMPLE = 'example: {"messages": [{"role": "user", "content": "Who was Ada?"}], "label": "A mathematician."}'
 
 
@@ -149,12 +149,17 @@ class GoldenFile:
 
     def _problem_of(self, row: dict[str, object]) -> str | None:
         """Return why a row is no request; None if it is one."""
-        if self.answers.generating and "messages" in row:
+        generating = self.answers.generating
+        if generating and "messages" in row:
             messages = row["messages"]
+            if not generating.holds_conversations:
+                return f"messages is given, and the model holds no conversation, expected inputs; {_EXAMPLE}"
             if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
                 return f"messages is no list of messages with role and content; {_CHAT_EXAMPLE}"
         elif not isinstance(row.get("inputs"), str):
             return f"inputs is {_kind(row.get('inputs'))}, expected a text; {_EXAMPLE}"
+        elif generating and not isinstance(row.get("parameters", {}), dict | None):
+            return f"parameters is {_kind(row['parameters'])}, expected an object; {_PARAMETERS_EXAMPLE}"
         try:
             self._request(row)
         except UnicodeEncodeError:
@@ -195,5 +200,12 @@ def _kind(value: object) -> str:
     """Return what a value is without showing it."""
     if value is None:
         return "missing"
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    names = {
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
     return names[type(value)]

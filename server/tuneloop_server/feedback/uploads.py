@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ class Uploads:
             for path, file in self._complete():
                 content = file.read()
                 self._opened().create(f"{self._place.path}/{path.name}", content)
-                path.unlink()
+                path.unlink(missing_ok=True)  # the retention may have removed it meanwhile
                 self._metrics.written(_rows(content))
         except (StorageRefusedError, OSError) as error:
             self._failed("cannot be written", error)
@@ -91,7 +92,7 @@ class Uploads:
         """Send what is there, and end. A bucket that does not answer in time is not waited for."""
         self._closing.set()
         self._thread.join(UPLOAD_SECONDS)
-        if left := sum(1 for _ in self._complete()):
+        if left := sum(1 for path in self._files() if _size(path)):  # also that which is being sent
             _log.warning("%s: %d files of feedback are lost with this pod", self._place.uri, left)
 
     def _run(self) -> None:
@@ -105,10 +106,13 @@ class Uploads:
 
     def _complete(self) -> Iterator[tuple[Path, BinaryIO]]:
         """Yield each file that grows no longer, opened and locked. Empty ones are left alone: one that was just made is not locked yet."""
-        for path in sorted(self._folder.glob(f"*{SHARD_SUFFIX}")):
+        for path in self._files():
             with _locked(path) as file:
-                if file is not None and path.stat().st_size:
+                if file is not None and os.fstat(file.fileno()).st_size:
                     yield path, file
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob(f"*{SHARD_SUFFIX}"))
 
     def _opened(self) -> Storage:
         if self._storage is None:
@@ -128,6 +132,14 @@ class Uploads:
         self._problem = problem
 
 
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 if it is gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _rows(content: bytes) -> int:
     """Return how many whole lines there are."""
     return content.count(b"\n")
@@ -137,12 +149,14 @@ def _rows(content: bytes) -> int:
 def _locked(path: Path) -> Iterator[BinaryIO | None]:
     """Open and lock a file; None if it is locked by another one, or gone."""
     try:
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-            else:
-                yield file
+        file = path.open("rb")
     except FileNotFoundError:
         yield None
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield file

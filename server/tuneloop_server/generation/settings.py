@@ -176,6 +176,8 @@ class Asked:
     num_beams: int | None = None
     beams_field: str = "num_beams"
     """What the protocol calls them."""
+    stop_field: str = "stop"
+    """What the protocol calls the stop strings."""
 
     def generation(
         self, *, prompt: int | None, window: int, limit: int | None, defaults: GenerationDefaults
@@ -199,8 +201,8 @@ class Asked:
             return None
         count = default.count if asked is None else asked
         if count > 1 and self.stop:
-            message = f"stop: is only allowed with one beam, and this answer has {count}; send {self.beams_field}: 1"
-            raise invalid(message, field="stop")
+            message = f"{self.stop_field}: is only allowed with one beam, and this answer has {count}; send {self.beams_field}: 1"
+            raise invalid(message, field=self.stop_field)
         return replace(default, count=count) if count > 1 else None
 
 

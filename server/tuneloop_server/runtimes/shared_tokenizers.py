@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tuneloop_server.tasks.task import Task
 
 T = TypeVar("T")
-_OF_THE_MODEL = frozenset(["adapter_config.json", "config.json"])
+_CONFIG = "config.json"
+_OF_THE_MODEL = frozenset(["adapter_config.json", _CONFIG])
 
 
 class LoadedTokenizer(NamedTuple):
@@ -37,9 +38,10 @@ def load_vocabulary(folder: Path, manifest: Manifest, *, task: Task[Any], max_wi
 class SharedTokenizers(Generic[T]):
     """Loads the tokenizers of checked artifacts."""
 
-    def __init__(self, load: Callable[[Path, Manifest], T]) -> None:
-        """load: what the task needs of a folder with the files of a tokenizer."""
+    def __init__(self, load: Callable[[Path, Manifest], T], *, reads_config: bool = False) -> None:
+        """load: what the task needs of a folder with the files of a tokenizer. reads_config: of `config.json`, too."""
         self._load = load
+        self._left_out = _OF_THE_MODEL - {_CONFIG} if reads_config else _OF_THE_MODEL
         self._loaded: dict[object, T] = {}
 
     def load(self, folder: Path, manifest: Manifest, *, name: str) -> T:
@@ -49,12 +51,11 @@ class SharedTokenizers(Generic[T]):
         key = (
             manifest.max_tokens,
             spans and spans.doc_stride,
-            frozenset(file for file in files if _is_of_tokenizer(file[0])),
+            frozenset(file for file in files if self._is_read(file[0])),
         )
         if key not in self._loaded:
             self._loaded[key] = self._load(folder, manifest)
         return self._loaded[key]
 
-
-def _is_of_tokenizer(path: str) -> bool:
-    return path not in _OF_THE_MODEL and PurePosixPath(path).suffix != ".safetensors"
+    def _is_read(self, path: str) -> bool:
+        return path not in self._left_out and PurePosixPath(path).suffix != ".safetensors"

@@ -105,7 +105,7 @@ def load_adapted_generators(
     """
     prepare_torch()
     device = device_of(config.gpus)
-    tokenizers = SharedTokenizers(_load_writing)
+    tokenizers = SharedTokenizers(_load_writing, reads_config=True)  # ends of answers may stand there
     base = load_adapted_base(config, manifest, adapters, task, tokenizers=tokenizers)
     model = base.model.get_base_model()
     place(model, device)

@@ -148,13 +148,15 @@ def _writer(model: Any, tokenizer: Any, manifest: Manifest) -> TorchGenerator:
     window = window if positions is None else min(positions, window)
     _log.info("answers: %d tokens; all together: %d tokens of %d bytes", window, most_tokens, bytes_per_token)
     ends = ends_of(config, tokenizer)
+    rules = TokenRulesOfModel(config, ends=ends)
+    try_rules(rules, start=decoder.start, logits=alone(model, TRIAL[0], [decoder.start]))
     prompts = SourceTokenizer(
         tokenizer,
         max_tokens=manifest.max_tokens,
         prefix=manifest.source_prefix or "",
         start=decoder.start,
         ends=ends,
-        rules=TokenRulesOfModel(config, ends=ends),
+        rules=rules,
     )
     return TorchGenerator(
         decoder=decoder,
@@ -202,6 +204,21 @@ def try_sources(model: transformers.PreTrainedModel, decoder: TorchSeq2SeqDecode
     require_alike(model, found, expected)
     decoder.keep([])
     return bytes_per_token
+
+
+def try_rules(rules: TokenRulesOfModel, *, start: int, logits: NDArray[np.float32]) -> None:
+    """Raise ValueError unless the rules of a model can be applied to its first token, which may be its last one as well. logits: [V]."""
+    try:
+        apply = rules(1)
+        if apply is not None:
+            apply([[start]], logits[None])
+    except (
+        Exception
+    ) as error:  # as above: some look at their tokens at the first answer alone, on which all others would end
+        found = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"generation_config.json: its rules do not fit a vocabulary of {len(logits)} tokens ({found})"
+        ) from error
 
 
 def require_alike(model: Any, found: NDArray[np.float32], expected: Sequence[NDArray[np.float32]]) -> None:

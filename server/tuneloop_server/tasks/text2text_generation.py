@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuneloop_api.features.text2text_generation import TEXT2TEXT_FEATURES
-from tuneloop_server.answers import ANSWERS
+from tuneloop_server.answers.text2text_generation import NESTED, TEXT2TEXT_ANSWERS
 from tuneloop_server.fields import check_known, choice, invalid, wrong
 from tuneloop_server.generation.settings import (
     Asked,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _NAME = "text2text-generation"
 _PREFIX = "parameters."
-_NESTED = "generate_parameters"
 _OF_GENERATION = (
     "max_new_tokens",
     "num_beams",
@@ -60,7 +59,7 @@ class Text2TextParameters:
 
 def read_parameters(given: Mapping[str, object]) -> Text2TextParameters:
     """Return the parameters. Raises RequestError naming the field that is wrong."""
-    check_known(given, (*_OF_GENERATION, _NESTED, "truncation", *_NEUTRAL, *_LANGUAGES), prefix=_PREFIX)
+    check_known(given, (*_OF_GENERATION, NESTED, "truncation", *_NEUTRAL, *_LANGUAGES), prefix=_PREFIX)
     refuse_unless(given, _NEUTRAL, prefix=_PREFIX)
     for name in _LANGUAGES:
         if name in given:
@@ -81,23 +80,24 @@ def read_parameters(given: Mapping[str, object]) -> Text2TextParameters:
             fields=("inputs", most),
             num_beams=read_num_beams(f"{prefix}num_beams", wanted.get("num_beams")),
             beams_field=f"{prefix}num_beams",
+            stop_field=f"{prefix}stop",
         )
     )
 
 
 def _of_generation(given: Mapping[str, object]) -> tuple[Mapping[str, object], str]:
     """Return the parameters of generation, and the path of the object that holds them."""
-    nested = given.get(_NESTED)
+    nested = given.get(NESTED)
     if nested is None:
         return {name: given[name] for name in _OF_GENERATION if name in given}, _PREFIX
-    prefix = f"{_PREFIX}{_NESTED}."
+    prefix = f"{_PREFIX}{NESTED}."
     if not isinstance(nested, dict):
-        raise wrong(f"{_PREFIX}{_NESTED}", nested, 'expected an object, for example {"num_beams": 4}')
+        raise wrong(f"{_PREFIX}{NESTED}", nested, 'expected an object, for example {"num_beams": 4}')
     check_known(nested, _OF_GENERATION, prefix=prefix)
     for name in _OF_GENERATION:
         if name in given:
             raise invalid(
-                f"{_PREFIX}{name}: stands beside {_NESTED}; say all of it in one place", field=f"{_PREFIX}{name}"
+                f"{_PREFIX}{name}: stands beside {NESTED}; say all of it in one place", field=f"{_PREFIX}{name}"
             )
     return nested, prefix
 
@@ -116,7 +116,7 @@ TEXT2TEXT_GENERATION = Task(
         asked=lambda parameters: parameters.asked, answer=answer, whole_text=lambda _prompt, generated, _: generated
     ),
     features=TEXT2TEXT_FEATURES,
-    answer_format=ANSWERS[_NAME],
+    answer_format=TEXT2TEXT_ANSWERS,
     tensors=Tensors(
         outputs=(OutputTensor(name="text", datatype="BYTES", row=lambda value, _: [value[0]["generated_text"]]),),
     ),

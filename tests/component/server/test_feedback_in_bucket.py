@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from tuneloop_api.contract.feedback_row import FeedbackRow
 from tuneloop_api.contract.server_config import FeedbackStore
 from tuneloop_api.wire.uris import object_path
 from tuneloop_server.errors import CannotServe
+from tuneloop_server.feedback import uploads
 from tuneloop_server.feedback.start import MOST_OBJECT_SECONDS, row_writer_of
 
 URI = "s3://labels/team/feedback/reviews"
@@ -146,6 +148,37 @@ def test_what_a_killed_process_has_left_is_sent_by_the_next_one_with_its_cut_lin
     assert content.count(b"\n") == 2
     assert again.value('tuneloop_feedback_rows_total{outcome="written"') == 2
     assert again.value("tuneloop_feedback_rows_waiting") == 0
+
+
+def test_a_file_that_a_silent_bucket_holds_up_to_the_end_is_named_as_lost(server, bucket, caplog, monkeypatch):
+    monkeypatch.setattr(uploads, "UPLOAD_SECONDS", 1.0)
+    server.uploads.start()
+    wait_for(lambda: bucket.asked)  # old objects are looked for
+    bucket.is_silent = True
+    label(server, "film 1")
+    let_files_be_closed(server)
+    wait_for(lambda: any(asked.startswith("PUT") for asked in bucket.asked))
+    server.uploads.close()
+    assert "1 files of feedback are lost with this pod" in caplog.text
+
+
+def test_a_file_that_is_removed_while_it_is_looked_at_stops_no_later_one(server, bucket, tmp_path, monkeypatch):
+    label(server, "film 1")
+    let_files_be_closed(server)
+    (path,) = (tmp_path / "spool").iterdir()
+    lock = fcntl.flock
+
+    def removed_meanwhile(file, operation):  # as rows whose retention is over are
+        path.unlink()
+        lock(file, operation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", removed_meanwhile)
+        server.uploads.send()
+    label(server, "film 2")
+    let_files_be_closed(server)
+    assert server.uploads.send()
+    assert "film 2" in [row.text for row in rows_of(bucket)]
 
 
 def test_objects_of_days_that_are_over_are_deleted_and_those_of_others_stay(server, bucket):

@@ -177,6 +177,16 @@ def test_memory_cuts_the_answer_and_refuses_a_model_whose_sources_fill_it(tmp_pa
         load_generator(configuration(tmp_path), manifest, TEXT2TEXT_GENERATION)
 
 
+@pytest.mark.parametrize(
+    "rules", [{"bad_words_ids": [[VOCABULARY + 5]]}, {"forced_bos_token_id": VOCABULARY}, {"forced_eos_token_id": 999}]
+)
+def test_rules_for_tokens_that_the_vocabulary_lacks_are_refused_when_the_model_is_loaded(tmp_path, rules):
+    manifest = writing_artifact(tmp_path, "t5", **rules)
+    words = rf"generation_config.json: its rules do not fit a vocabulary of {VOCABULARY} tokens"
+    with pytest.raises(CannotServe, match=words):
+        load_generator(configuration(tmp_path), manifest, TEXT2TEXT_GENERATION)
+
+
 @pytest.mark.parametrize("beams", SEARCHES[1:])
 @pytest.mark.parametrize("bias", [1.5, 2.5, 4.0])
 def test_searches_whose_answers_end_early_end_where_plain_transformers_ends(bias, beams):

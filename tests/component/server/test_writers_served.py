@@ -148,7 +148,7 @@ def test_the_same_seed_draws_the_same_text(t5):
         ({"inputs": "w5", "stream": True}, "stream: true was given, and an answer of 3 beams is known at its end alone; leave it out, or send num_beams: 1"),
         ({"inputs": "w5", "parameters": {"num_beams": 17}}, "parameters.num_beams: 17 was given, allowed are whole numbers from 1 to 16; for example 4"),
         ({"inputs": "w5", "parameters": {"num_beams": 2, "do_sample": True}}, "parameters.num_beams: 2 was given, an answer that is drawn has one beam; allowed is 1"),
-        ({"inputs": "w5", "parameters": {"stop": ["w"]}}, "stop: is only allowed with one beam, and this answer has 3; send parameters.num_beams: 1"),
+        ({"inputs": "w5", "parameters": {"stop": ["w"]}}, "parameters.stop: is only allowed with one beam, and this answer has 3; send parameters.num_beams: 1"),
         ({"inputs": "w5", "parameters": {"src_lang": "en", "tgt_lang": "de"}}, "parameters.src_lang: this model translates between the languages that it was trained for; leave it out"),
         ({"inputs": "w5", "parameters": {"truncation": "do_not_truncate"}}, 'parameters.truncation: do_not_truncate was given, allowed are longest_first, only_first; for example "longest_first"'),
         ({"inputs": "w5", "parameters": {"generate_parameters": {"top_n": 1}}}, "parameters.generate_parameters.top_n: is not known; allowed are max_new_tokens,"),

@@ -127,14 +127,19 @@ def server_config(
         startup_seconds=seconds(lifecycle.startup or DEFAULT),
         drain_seconds=seconds(lifecycle.drain or "45s"),
     )
-    secrets = rows_secrets(deployment)
-    more = [
-        *placement_identity(deployment.spec, deployment.spec.scheduling),
-        *external_identity(deployment.spec),
+    return changed(config, revision=revision_of(config, pod=_pod_identity(deployment)))
+
+
+def _pod_identity(deployment: ModelDeployment) -> list[Any]:
+    """Return what makes another pod, beside the configuration of the server in it."""
+    spec, secrets = deployment.spec, rows_secrets(deployment)
+    return [
+        spec.image,
+        spec.resources.to_wire() if spec.resources else None,
+        *placement_identity(spec, spec.scheduling),
+        *external_identity(spec),
         *([{"feedbackSecrets": secrets}] if secrets else []),
     ]
-    pod = [deployment.spec.image, resources.to_wire() if resources else None, *more]
-    return changed(config, revision=revision_of(config, pod=pod))
 
 
 def server_config_map(deployment: ModelDeployment, config: ServerConfig) -> Manifest:
@@ -215,10 +220,7 @@ def _pod(
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": pre_stop_seconds(spec)
-        + config.drain_seconds
-        + upload_seconds(deployment)
-        + _SPARE_SECONDS,
+        "terminationGracePeriodSeconds": _seconds_to_end(deployment, config),
         "securityContext": pod_security(settings),
         **identity_fields(spec, settings),
         **({"topologySpreadConstraints": [apart(labels)]} if is_spread else {}),
@@ -232,6 +234,10 @@ def _pod(
             *given,
         ],
     }
+
+
+def _seconds_to_end(deployment: ModelDeployment, config: ServerConfig) -> int:
+    return pre_stop_seconds(deployment.spec) + config.drain_seconds + upload_seconds(deployment) + _SPARE_SECONDS
 
 
 def _container(

@@ -50,6 +50,12 @@ def test_a_refusal_says_what_to_do_and_is_not_tried_again(refusal, what, hint):
     assert hint in refusal.hint
 
 
+def test_a_busy_storage_that_is_written_to_is_no_matter_of_a_job():
+    busy = Exception("Server returned non-2xx status code: 503 Words")
+    refusal = refusal_of(busy, ObjectPath("s3://", "reviews", "2026/a.csv"), writes=True)
+    assert (refusal.hint, refusal.may_pass) == ("look at what the storage itself says of its state", True)
+
+
 @pytest.mark.parametrize(
     ("refusal", "what"),
     [

@@ -87,10 +87,26 @@ def test_copies_of_completions_are_taken_beside_those_of_hugging_faces_api():
     assert {"/", "/predict", "/v1/chat/completions", "/v1/completions"} == PATHS
 
 
-def golden(folder, *rows) -> list[GoldenRow | BadRow]:
+def golden(folder, *rows, task="text-generation") -> list[GoldenRow | BadRow]:
     path = folder / "golden.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return [*GoldenFile(path=str(path), answers=GENERATED, labels=[], max_bad_fraction=1.0).read()]
+    return [*GoldenFile(path=str(path), answers=ANSWERS[task], labels=[], max_bad_fraction=1.0).read()]
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"num_beams": 4, "do_sample": True}, {"generate_parameters": {"num_beams": 4, "do_sample": True}}]
+)
+def test_a_golden_row_of_text_to_text_is_greedy_wherever_its_parameters_stand(tmp_path, parameters):
+    row = {"inputs": "a", "parameters": parameters, "label": "b"}
+    (found,) = golden(tmp_path, row, task="text2text-generation")
+    asked = read_text2text_parameters(read(found.body).parameters).asked
+    assert (asked.num_beams, asked.sampling.do_sample) == (4, False)
+
+
+def test_a_golden_row_of_text_to_text_is_no_conversation(tmp_path):
+    (row,) = golden(tmp_path, {"messages": MESSAGES, "label": SECRET}, task="text2text-generation")
+    problem = 'messages is given, and the model holds no conversation, expected inputs; example: {"inputs": '
+    assert row.problem.startswith(problem)
 
 
 def test_a_golden_row_is_a_request_that_is_answered_greedily_and_its_label_the_reference(tmp_path):
@@ -116,6 +132,7 @@ def test_a_golden_row_of_classes_has_no_reference(tmp_path):
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
+        ({"inputs": "a", "parameters": [SECRET]}, "parameters is a list, expected an object; example: "),
         ({"messages": []}, "messages is no list of messages with role and content; example: "),
         ({"messages": [SECRET]}, "messages is no list of messages with role and content; "),
         ({"messages": [{"role": "user", "content": [SECRET]}]}, "messages is no list of messages "),

@@ -7,7 +7,8 @@ import pytest
 from tuneloop_server.answers.answer_format import agree
 from tuneloop_server.errors import RequestError
 from tuneloop_server.generation.answer import Generated, Piece
-from tuneloop_server.generation.settings import AskedSampling
+from tuneloop_server.generation.beam_search import Beams
+from tuneloop_server.generation.settings import AskedSampling, GenerationDefaults
 from tuneloop_server.tasks import TASKS
 from tuneloop_server.tasks.text2text_generation import TEXT2TEXT_GENERATION, answer, read_parameters
 
@@ -48,6 +49,23 @@ def test_a_wrong_parameter_is_named(given, message):
     with pytest.raises(RequestError) as refused:
         read_parameters(given)
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"),
+    [
+        ({"stop": ["a"], "num_beams": 4}, "parameters."),
+        ({"generate_parameters": {"stop": ["a"], "num_beams": 4}}, "parameters.generate_parameters."),
+    ],
+)
+def test_stop_strings_beside_beams_are_named_where_they_stand(given, prefix):
+    asked, defaults = read_parameters(given).asked, GenerationDefaults(beams=Beams(count=1))
+    with pytest.raises(RequestError) as refused:
+        asked.generation(prompt=None, window=100, limit=None, defaults=defaults)
+    assert (refused.value.field, str(refused.value)) == (
+        f"{prefix}stop",
+        f"{prefix}stop: is only allowed with one beam, and this answer has 4; send {prefix}num_beams: 1",
+    )
 
 
 def test_an_answer_has_the_text_under_the_name_of_each_of_hugging_faces_tasks():

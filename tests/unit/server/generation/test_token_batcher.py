@@ -14,10 +14,11 @@ import pytest
 from artifact import manifest_of
 
 from tuneloop_api.contract.server_config import ServerConfig
+from tuneloop_server.batching.growing_rows import GrowingRows, Row
 from tuneloop_server.batching.token_batcher import TokenBatcher
 from tuneloop_server.errors import RequestError
 from tuneloop_server.generating import TextGenerator
-from tuneloop_server.generation.answer import Generation, Prompt, TokenMeaning
+from tuneloop_server.generation.answer import Generation, GrowingAnswer, Prompt, TokenMeaning
 from tuneloop_server.generation_metrics import GenerationMetrics
 from tuneloop_server.monitoring import Monitoring
 
@@ -142,6 +143,29 @@ def test_a_client_that_leaves_takes_its_answer_out_of_the_batch():
 
     rest, _, last_pass, aborted = serve(scenario)
     assert (rest, last_pass, aborted) == ([21, 22, 23], [22], 1)
+
+
+def test_a_client_that_leaves_while_rows_are_dropped_takes_no_token_from_another_answer():
+    decoder = Counting()
+    decoder.may_run.set()
+    meaning = TokenMeaning(decode=str, ends=frozenset([END]))
+    ended, left, goes_on = (
+        Row(GrowingAnswer(Prompt(text="", ids=[first]), Generation(max_tokens=9), meaning)) for first in (10, 20, 30)
+    )
+    rows = GrowingRows(decoder)
+    rows.advance([ended, left, goes_on])
+    ended.is_wanted = False
+    keep = decoder.keep
+
+    def keep_slowly(places):  # the event loop goes on meanwhile
+        keep(places)
+        left.is_wanted = False
+
+    decoder.keep = keep_slowly
+    rows.advance([])
+    rows.advance([])
+    assert goes_on.answer.tokens == [31, 32, 33]
+    assert decoder.rows == [[30, 31, 32]]
 
 
 def test_a_client_that_leaves_while_it_waits_is_never_computed():

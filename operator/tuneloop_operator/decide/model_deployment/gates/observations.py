@@ -49,7 +49,7 @@ def tally_of(gate: GateSpec, counts: ComparisonCounts) -> tuple[int, ...]:
         case Metric.ERRORS:
             return live.rows, live.both_failed, live.canary_failed, live.stable_failed, live.away
         case Metric.AGREEMENT if _is_of_similar_texts(gate, counts):
-            return tuple(live.similarity) or (0,) * (SIMILARITY_STEPS + 1)
+            return tuple(live.similarity)
         case Metric.AGREEMENT:
             return live.agree + live.disagree, live.disagree
         case Metric.LATENCY:
