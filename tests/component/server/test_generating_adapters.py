@@ -170,7 +170,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder, tmp_path_factory):
-    with running_fork(served(folder / "base", *places(folder, *NAMES)), tmp_path_factory.mktemp("pod")) as found:
+    pod = tmp_path_factory.mktemp("pod")
+    (pod / "keys").write_text("k" * 32)
+    config = served(folder / "base", *places(folder, *NAMES), feedback={"keys_path": str(pod / "keys")})
+    with running_fork(config, pod) as found:
         yield found
 
 
@@ -231,6 +234,17 @@ def test_the_answers_of_each_adapter_are_counted(server, stream):
     body = {"inputs": "A", "stream": stream, "parameters": {"max_new_tokens": 2}}
     assert server.client.post("/?adapter=books", json=body).status_code == 200
     assert (counted("books"), counted("films")) == (before[0] + 2, before[1])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_answers_of_an_adapter_take_feedback(server, stream):
+    hugging_face = {"inputs": "A", "stream": stream, "parameters": {"max_new_tokens": 2}}
+    answers = [
+        complete(server, "books", "A", stream=stream),
+        server.client.post("/?adapter=books", json=hugging_face),
+    ]
+    feedback = [{"token": answer.headers["x-tuneloop-feedback"], "score": 1} for answer in answers]
+    assert server.client.post("/v1/feedback", json=feedback).json() == {"counted": 2, "repeated": 0}
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(server):
