@@ -59,7 +59,7 @@ def documents(count: int) -> list[str]:
 
 
 def whole_job(folder: Path, model: Path, *, steps: int, ranks: int, **settings: Any) -> Done:
-    (folder / "reports.txt").write_text("\n".join(documents(500)))
+    (folder / "reports.txt").write_text("\n".join(documents(900)))
     config = run_config(
         folder,
         task="fill-mask",
@@ -86,7 +86,7 @@ def whole_job(folder: Path, model: Path, *, steps: int, ranks: int, **settings: 
 def done(tmp_path_factory) -> Done:
     """A model that was trained on two ranks."""
     folder = tmp_path_factory.mktemp("job")
-    return whole_job(folder, save_masked(folder / "base", "bert", max_tokens=48, std=None), steps=80, ranks=2)
+    return whole_job(folder, save_masked(folder / "base", "bert", max_tokens=48, std=None), steps=160, ranks=2)
 
 
 def test_the_model_predicts_the_domain_better_than_before_and_than_the_frequencies_of_tokens(done):
