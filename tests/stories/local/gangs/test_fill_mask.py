@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,18 @@ from server_process import configuration, running_fork
 from tiny_masked import MASK, save_masked
 from tiny_models import write_csv
 from transformers import pipeline
-from whole_job import Job
+from whole_job import FinishedJob, Job
 
 from tuneloop_api.contract.monitoring_profile import MonitoringProfile
-from tuneloop_api.contract.results import ExportResult, TrainResult
 from tuneloop_trainer.dataset.shards import IGNORED, LABELS, open_split
 from tuneloop_trainer.models.load import load_model
 from tuneloop_trainer.tasks import TASKS
 
 
-@dataclass(frozen=True)
-class Done:
-    job: Job
-    dataset: Path
-    trained: TrainResult
-    exported: ExportResult
-
+class Done(FinishedJob):
     @property
-    def artifact(self) -> Path:
-        return Path(self.exported.artifact_path)
-
-    def values(self) -> dict[str, float]:
-        return {metric.name: metric.value for metric in self.exported.metrics}
-
-    def losses(self) -> list[float]:
-        lines = map(json.loads, (self.job.folder / "logs" / "train.jsonl").read_text().splitlines())
-        return [line["loss"] for line in lines if line["kind"] == "step"]
+    def dataset(self) -> Path:
+        return Path(self.prepared.dataset_path)
 
 
 def documents(count: int) -> list[str]:
@@ -78,8 +63,7 @@ def whole_job(folder: Path, model: Path, *, steps: int, ranks: int, **settings: 
         **{"evaluation": {"bootstrapSamples": 200}, "method": {"type": "full"}} | settings,
     )
     job = Job(config)
-    dataset = Path(job.prepare().dataset_path)
-    return Done(job, dataset, job.train(), job.export())
+    return Done(job, job.prepare(), job.train(), job.export())
 
 
 @pytest.fixture(scope="module")
